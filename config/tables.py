@@ -1,0 +1,156 @@
+"""Every table's columns, once: type, unit and meaning.
+
+The schemas of landed and published tables, the README's column tables and the audits are read from here.
+"""
+
+from dataclasses import dataclass
+
+from config.catalogue import DIMENSIONS, DUCKDB_TYPES, FEATURES
+
+MONEY = DUCKDB_TYPES["money"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its DuckDB type, its unit (or what kind of value it is) and its meaning in a sentence."""
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    required: bool = False
+
+
+Table = tuple[Column, ...]
+
+ORDERS: Table = (
+    Column("order_id", "VARCHAR", "id", "the order that the line belongs to", required=True),
+    Column("line_number", "VARCHAR", "id", "the line within its order; without it a line is known by its content"),
+    Column("account_id", "VARCHAR", "id", "the buying party", required=True),
+    Column("line", "VARCHAR", "name", "line of business; 'all' where the source has none"),
+    Column("ordered_at", "TIMESTAMP", "UTC", "when it was ordered", required=True),
+    Column("amount", MONEY, "money", "net of tax and shipping; a return is negative", required=True),
+    Column("currency", "VARCHAR", "ISO 4217", "currency of the amount; the reporting currency where not given"),
+    Column("quantity", "DOUBLE", "units", "units ordered"),
+    Column("list_amount", MONEY, "money", "what the line would cost at list price"),
+    Column("product_id", "VARCHAR", "id", "what was bought"),
+    Column("category", "VARCHAR", "name", "kind of product"),
+    Column("handler", "VARCHAR", "id", "who served the order"),
+    Column("channel", "VARCHAR", "name", "how it was ordered: web, shop, phone, ..."),
+    Column("is_custom", "BOOLEAN", "flag", "bespoke, quoted or configured"),
+    Column("is_recurring", "BOOLEAN", "flag", "under a contract, subscription or retainer"),
+    Column("is_service", "BOOLEAN", "flag", "a professional service"),
+    Column("term_months", "INTEGER", "months", "how long a prepayment runs"),
+    Column("status", "VARCHAR", "name", "'cancelled' takes the line out"),
+    Column("updated_at", "TIMESTAMP", "UTC", "when this version of the row was written"),
+)
+
+ENGAGEMENTS: Table = (
+    Column("event_id", "VARCHAR", "id", "the event; without it an event is known by its content"),
+    Column("account_id", "VARCHAR", "id", "the account that the event is with", required=True),
+    Column("line", "VARCHAR", "name", "line of business; 'all' where the source has none"),
+    Column("occurred_at", "TIMESTAMP", "UTC", "when it happened", required=True),
+    Column("kind", "VARCHAR", "name", "email, call, meeting, chat, ticket, visit, consultation, ...", required=True),
+    Column("direction", "VARCHAR", "name", "inbound (from the account), outbound or mutual", required=True),
+    Column("in_reply_to", "VARCHAR", "id", "the event that this one answers"),
+    Column("thread_id", "VARCHAR", "id", "the conversation that it belongs to"),
+    Column("contact", "VARCHAR", "id", "the account's person"),
+    Column("handler", "VARCHAR", "id", "the business's person"),
+    Column("minutes", "DOUBLE", "minutes", "how long it took"),
+    Column("score", "DOUBLE", "0 to 1", "satisfaction given"),
+    Column("is_bulk", "BOOLEAN", "flag", "bulk mail or an automatic reply"),
+    Column("updated_at", "TIMESTAMP", "UTC", "when this version of the row was written"),
+)
+
+_POINTS = tuple(
+    Column(f"{dimension}_points", "DOUBLE", "log-odds", f"what the dimension {dimension} adds to the score", True)
+    for dimension in DIMENSIONS
+)
+
+ACCOUNT_SEGMENTS: Table = (
+    Column("account_id", "VARCHAR", "id", "the buying party", True),
+    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    Column("as_of", "DATE", "day", "last day counted, inclusive, in the business's time zone", True),
+    Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
+    Column("stage", "VARCHAR", "name", "new, active, at_risk, lapsed or one_time", True),
+    Column("score", "DOUBLE", "0 to 100", "100 x sigmoid of the sum of all points", True),
+    Column("evidence", "DOUBLE", "0 to 1", "share of the score's weight that rests on observed features", True),
+    Column("reasons", "VARCHAR", "text", "the largest contributions each way, and what would flip the verdict", True),
+    *_POINTS,
+    Column("base_points", "DOUBLE", "log-odds", "the ruler's base: where an account of neutral features stands", True),
+    Column("raw_segment", "VARCHAR", "name", "the segment that this day's score alone would give", True),
+    Column("segment_since", "DATE", "day", "first day of the present segment", True),
+    Column("previous_segment", "VARCHAR", "name", "the segment before; NULL where there was none"),
+    Column("revenue_12m", MONEY, "money", "revenue of the last 365 days, net of returns", True),
+    Column("treatment", "VARCHAR", "name", "what the segment and stage call for", True),
+    Column("ruler_version", "VARCHAR", "name", "the ruler that scored it", True),
+    Column("run_id", "VARCHAR", "id", "the run that published it", True),
+)
+
+ACCOUNT_FEATURES: Table = (
+    Column("account_id", "VARCHAR", "id", "the buying party", True),
+    Column("line", "VARCHAR", "name", "line of business", True),
+    Column("as_of", "DATE", "day", "last day counted, inclusive", True),
+    *(Column(each.name, DUCKDB_TYPES[each.unit], each.unit, each.meaning) for each in FEATURES),
+)
+
+SEGMENT_SUMMARY: Table = (
+    Column("as_of", "DATE", "day", "last day counted, inclusive", True),
+    Column("line", "VARCHAR", "name", "line of business; '*' is accounts as a whole", True),
+    Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
+    Column("stage", "VARCHAR", "name", "new, active, at_risk, lapsed or one_time", True),
+    Column("accounts", "BIGINT", "count", "accounts in this segment and stage", True),
+    Column("revenue_12m", MONEY, "money", "their revenue of the last 365 days", True),
+    Column("revenue_share", "DOUBLE", "0 to 1", "their part of the line's revenue; NULL where that is not positive"),
+    Column("revenue_stability", "DOUBLE", "0 to 1", "mean evenness of their monthly revenue"),
+    Column("entered_accounts", "BIGINT", "count", "of these, not in this segment at the last publication", True),
+    Column(
+        "left_accounts",
+        "BIGINT",
+        "count",
+        "in this segment and stage at the last publication, in another segment now",
+        True,
+    ),
+)
+
+QUARANTINE: Table = (
+    Column("source", "VARCHAR", "name", "the source it came from", True),
+    Column("batch", "VARCHAR", "id", "the landed batch", True),
+    Column("position", "BIGINT", "row", "row within the batch, from 0", True),
+    Column("reason", "VARCHAR", "text", "why it was refused", True),
+    Column("row_json", "VARCHAR", "JSON", "the row as it was read", True),
+)
+
+RUNS: Table = (
+    Column("run_id", "VARCHAR", "id", "the run", True),
+    Column("as_of", "DATE", "day", "last day counted, inclusive", True),
+    Column("known_at", "TIMESTAMP", "UTC", "rows that had reached the pipeline by then were counted", True),
+    Column("started_at", "TIMESTAMP", "UTC", "when the run began", True),
+    Column("published_at", "TIMESTAMP", "UTC", "when its tables became visible", True),
+    Column("config_hash", "VARCHAR", "sha256", "of the business file and ruler", True),
+    Column("input_hash", "VARCHAR", "sha256", "of the landed batches that were counted", True),
+    Column("content_hash", "VARCHAR", "hash", "of the published rows, whatever their order", True),
+    Column("ruler_version", "VARCHAR", "name", "the ruler that scored", True),
+    Column("models", "VARCHAR", "JSON", "the purchase models: parameters, log-likelihood, accounts, per line", True),
+    Column("code_version", "VARCHAR", "name", "version of Rapport", True),
+    Column("accounts", "BIGINT", "count", "accounts published", True),
+    Column("account_lines", "BIGINT", "count", "account x line rows published, roll-ups not counted", True),
+    Column("row_counts", "VARCHAR", "JSON", "per source: read, accepted, superseded, quarantined", True),
+    Column("gates", "VARCHAR", "JSON", "per audit: passed, failed, broken", True),
+)
+
+PUBLISHED: dict[str, Table] = {
+    "account_segments": ACCOUNT_SEGMENTS,
+    "account_features": ACCOUNT_FEATURES,
+    "segment_summary": SEGMENT_SUMMARY,
+    "quarantine": QUARANTINE,
+    "runs": RUNS,
+}
+
+KEYS: dict[str, tuple[str, ...]] = {
+    "account_segments": ("account_id", "line"),
+    "account_features": ("account_id", "line"),
+    "segment_summary": ("as_of", "line", "segment", "stage"),
+    "quarantine": ("source", "batch", "position"),
+    "runs": ("run_id",),
+}

@@ -1,0 +1,137 @@
+"""The command line. Imports that cost more than a moment are made by the command that needs them."""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+app = typer.Typer(
+    help="Decides which accounts are clients and which are customers, says why, and publishes the verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", help="The business file; without it, the bundled example.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day counted; without it, yesterday.")]
+
+
+def main() -> None:
+    """Runs the command; an error that a person can act on is one message and its exit code, never a traceback."""
+    from config.errors import RapportError
+
+    try:
+        app()
+    except RapportError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+@app.command()
+def run(
+    config: Config = None,
+    as_of: Day = None,
+    rebuild: Annotated[bool, typer.Option(help="Read the sources again from the start.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Do everything but publish.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait for another run: 30s, 10m, 2h.")] = "0s",
+    prefect: Annotated[bool, typer.Option(help="Run as a Prefect flow even without a server of yours.")] = False,
+    timings: Annotated[bool, typer.Option(help="Print what each stage cost.")] = False,
+    json: Json = False,
+) -> None:
+    """Run everything once: read the sources, decide, audit, publish."""
+    from flows.runs import new_run
+    from flows.terminal import print_report, print_timings, with_progress
+
+    path = _business_file(config)
+    if prefect or os.environ.get("PREFECT_API_URL"):
+        from flows.serve import prepare_environment
+
+        prepare_environment()
+        from flows.nightly import run_flow
+
+        found, costs = run_flow(path, as_of.date() if as_of else None, rebuild, dry_run, _seconds(wait), show=not json)
+    else:
+        from config.settings import load
+
+        started = new_run(
+            load(path),
+            as_of=as_of.date() if as_of else None,
+            rebuild=rebuild,
+            dry_run=dry_run,
+            wait_seconds=_seconds(wait),
+        )
+        found, costs = with_progress(started, show=not json)
+    print_report(found, json)
+    if timings and not json:
+        print_timings(costs)
+
+
+@app.command()
+def explain(
+    account: Annotated[str, typer.Argument(help="The account_id.")],
+    line: Annotated[str | None, typer.Option(help="One line of business; without it, all.")] = None,
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Say why an account has its verdict: what counts for and against, since when, and what would flip it."""
+    from config.settings import load
+    from flows.explain import explanation
+    from flows.terminal import print_explanation
+
+    print_explanation(explanation(load(_business_file(config)), account, line), json)
+
+
+@app.command()
+def check(config: Config = None, json: Json = False) -> None:
+    """Check the configuration, the warehouse and a sample of each source; publishes nothing."""
+    from config.settings import load
+    from flows.check import checks
+    from flows.terminal import print_checks
+
+    path = _business_file(config)
+    print_checks(path, checks(load(path)), json)
+
+
+@app.command()
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The business file; without it, those that prefect.yaml names.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The server's port; without it, any.")] = None,
+) -> None:
+    """Run every night, and on demand: a worker, and a Prefect server where PREFECT_API_URL names none."""
+    from flows.serve import serve as work
+
+    work(config, port)
+
+
+@app.command()
+def fit_ruler(
+    out: Annotated[Path, typer.Argument(help="The file to write; an existing one is not overwritten.")],
+    config: Config = None,
+) -> None:
+    """Measure neutral and scale of the money features on the published accounts; writes a ruler for review."""
+    from config.settings import load
+    from flows.rulers import fit_ruler as fit
+    from flows.terminal import print_fitted
+
+    print_fitted(fit(load(_business_file(config)), out), out)
+
+
+def _business_file(config: Path | None) -> Path:
+    from flows.runs import example_file
+
+    return config or example_file()
+
+
+def _seconds(text: str) -> int:
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in UNITS:
+        raise typer.BadParameter(f"{text!r} is not a time; write 30s, 10m or 2h.")
+    return int(number) * UNITS[unit]

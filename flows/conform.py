@@ -1,0 +1,315 @@
+"""Conform: landed batches become typed rows, each accepted, superseded by a later version, or quarantined."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+
+from config.errors import SourceError
+from config.expressions import plain_column, scalar_sql, source_columns
+from config.rules import INCOMING, RULES
+from config.settings import Business
+from config.tables import ENGAGEMENTS, ORDERS, Column, Table
+from flows.duck import identifier, literal, rows
+from flows.landing import CONTENT_KEYS, ROW_KEY, Batch, Source, not_computed, resolved, text, verify
+from flows.readers import path_literal
+
+DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
+TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
+LOWERED = ("kind", "direction", "status", "channel")
+WITH_ZONE = r":\d{2}(\.\d*)?\s*[A-Za-z+-]"
+"""A time of day with an offset, a zone's name, AM or PM behind it: a cast to timestamp would drop that unseen."""
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """What became of the rows of one source: read = accepted + superseded + quarantined."""
+
+    role: str
+    source: str
+    read: int
+    accepted: int
+    superseded: int
+    quarantined: int
+
+
+def check_rows(
+    con: duckdb.DuckDBPyConnection, business: Business, role: str, landed: Path, batches: Sequence[Batch]
+) -> None:
+    """Builds `checked_<role>`: every row of the batches that count, typed, and the reason why, where it is refused.
+
+    A line that could not be read is a row without values, at the end of its batch.
+
+    Raises:
+        SourceError: a batch is damaged, or has not the columns that the mapping reads.
+    """
+    verify(landed, batches)
+    sources = {source.name: source for source in getattr(business.sources, role)}
+    broken = [batch for batch in batches if batch.broken_lines]
+    selects = [
+        *(_typed(con, business, role, sources[alike[0].source], landed, alike) for alike in _alike(batches)),
+        *([_untyped(business, role, landed, broken)] if broken else []),
+    ]
+    moment, day = DAYS[role]
+    # every moment lies between the years 1 and 9999, so that its local day can be told
+    local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
+    con.execute(
+        f"create or replace table checked_{role} as select * exclude (fault), {_reason(role)} as reason "
+        f"from (select *, {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
+        f"from ({' union all '.join(selects) or _none(role)}))"
+    )
+
+
+def _alike(batches: Iterable[Batch]) -> list[list[Batch]]:
+    """The batches that one select can read: of one source, with the same columns of the same types."""
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Batch]] = {}
+    for batch in batches:
+        groups.setdefault((batch.source, batch.columns, batch.types), []).append(batch)
+    return list(groups.values())
+
+
+def _typed(
+    con: duckdb.DuckDBPyConnection, business: Business, role: str, source: Source, landed: Path, alike: Sequence[Batch]
+) -> str:
+    """The select that types batches."""
+    newest = alike[-1]
+    where = f"{role} (source {source.name}), file {Path(newest.origin).name}"
+    mapping = resolved(
+        source.columns,
+        [name for name in newest.columns if name != ROW_KEY],
+        where,
+        f"No other was landed of it on {newest.known_at:%Y-%m-%d}, and it is gone. Nothing was published. "
+        "Bring the file back, or give the column a list of alternatives.",
+    )
+    kinds = {name.lower(): kind for name, kind in zip(newest.columns, newest.types, strict=True)}
+    zone = source.timezone or business.timezone
+    values, unreadable = [], []
+    for column in TABLES[role]:
+        value, given = _absent(column, business), None
+        if column.name in mapping:
+            expression = mapping[column.name]
+            sql = _computed(expression)
+            value = _value(column, sql, _kind(con, sql, newest.path(landed), where, column, expression), zone)
+            given = _given(column, expression, kinds)
+        if column.name == CONTENT_KEYS[role]:
+            value = f"coalesce({value}, {identifier(ROW_KEY)})"
+        values.append(f"{value} as {column.name}")
+        if given:
+            unreadable.append(f"case when {value} is null and {given} then '{column.name},' else '' end")
+    return f"""
+        select
+            rapport_source as source,
+            rapport_batch as batch,
+            file_row_number as position,
+            rapport_known_at as known_at,
+            {literal(business.currency)} as reporting_currency,
+            {", ".join(values)},
+            {" || ".join(["','", *unreadable])} as unreadable,
+            cast(null as varchar) as fault
+        from {_read(landed, alike, Batch.path)}"""
+
+
+def _untyped(business: Business, role: str, landed: Path, broken: Sequence[Batch]) -> str:
+    """The select of the lines that could not be read: rows without values."""
+    columns = ", ".join(f"cast(null as {column.type}) as {column.name}" for column in TABLES[role])
+    return f"""
+        select
+            rapport_source as source,
+            rapport_batch as batch,
+            rapport_rows + file_row_number as position,
+            rapport_known_at as known_at,
+            {literal(business.currency)} as reporting_currency,
+            {columns},
+            ',' as unreadable,
+            fault
+        from {_read(landed, broken, Batch.broken_path)}"""
+
+
+def _read(landed: Path, batches: Sequence[Batch], path: Callable[[Batch, Path], Path]) -> str:
+    """The rows of the batches' files, each with `file_row_number` and what is known of its batch.
+
+    The names are none that a source's own column may have, see `flows.landing.RESERVED`.
+    """
+    paths = ", ".join(path_literal(path(batch, landed)) for batch in batches)
+    known = ", ".join(
+        f"({literal(batch.batch)}, {literal(batch.source)}, timestamp '{batch.known_at.isoformat()}', {batch.rows})"
+        for batch in batches
+    )
+    return (
+        f"read_parquet([{paths}], file_row_number = true, filename = 'rapport_file') "
+        f"inner join (values {known}) as known (rapport_batch, rapport_source, rapport_known_at, rapport_rows) "
+        "on parse_filename(rapport_file, true) = rapport_batch"
+    )
+
+
+def _none(role: str) -> str:
+    columns = ", ".join(f"cast(null as {column.type}) as {column.name}" for column in TABLES[role])
+    return (
+        "select '' as source, '' as batch, cast(0 as bigint) as position, cast(null as timestamp) as known_at, "
+        f"'' as reporting_currency, {columns}, ',' as unreadable, '' as fault where false"
+    )
+
+
+def _computed(expression: str) -> str:
+    """An expression as SQL that is NULL where it cannot be computed."""
+    sql, column = scalar_sql(expression), plain_column(expression)
+    if column and sql in {f"TRY_CAST({identifier(column)} AS {kind})" for kind in ("TIMESTAMP", "TIMESTAMPTZ")}:
+        # as the column itself, so that a text's own offset counts, and where it has none the source's zone
+        return identifier(column)
+    return sql if column else f"try({sql})"
+
+
+def _kind(con: duckdb.DuckDBPyConnection, sql: str, file: Path, where: str, column: Column, expression: str) -> str:
+    """The type that an expression has in a file.
+
+    Raises:
+        SourceError: it does not fit the types of the columns that it reads.
+    """
+    try:
+        # of one row, for a regular expression that is none is found out when it is used
+        return str(con.execute(f"select {sql} from read_parquet({path_literal(file)}) limit 1").description[0][1])
+    except duckdb.Error as error:
+        raise not_computed(where, column.name, expression, error) from error
+
+
+def _absent(column: Column, business: Business) -> str:
+    """What a column that the source does not map holds."""
+    if column.name == "currency":
+        return literal(business.currency)
+    return "'all'" if column.name == "line" else f"cast(null as {column.type})"
+
+
+def _value(column: Column, sql: str, kind: str, zone: str) -> str:
+    if column.type == "TIMESTAMP":
+        return _moment(sql, kind, zone)
+    if column.type == "VARCHAR":
+        return _text(column, sql, kind)
+    if column.type == "DOUBLE":
+        return f"case when isfinite(try_cast({sql} as double)) then try_cast({sql} as double) end"
+    return f"try_cast({sql} as {column.type})"
+
+
+def _text(column: Column, sql: str, kind: str) -> str:
+    value = text(sql, kind)
+    if column.name in LOWERED:
+        return f"lower({value})"
+    if column.name == "currency":
+        return f"upper({value})"
+    return f"coalesce({value}, 'all')" if column.name == "line" else value
+
+
+def _moment(sql: str, kind: str, zone: str) -> str:
+    """A UTC timestamp: a value with an offset as it says, one without in the source's zone; within the years 1 to 9999.
+
+    A local time that the change to summer time leaves out counts as an hour later, one that comes twice as the later.
+    """
+    if kind == "VARCHAR":
+        # of '... 10:00:00 +0200' and '... 10:00:00 Z' the blank is in the way, and of '...z' the small letter
+        zoned = f"try_cast(regexp_replace(upper(trim({sql})), '\\s+([+-]\\d|Z$)', '\\1') as timestamptz)"
+        naive = _local(f"trim({sql})", zone)
+        moment = f"case when regexp_matches({sql}, {literal(WITH_ZONE)}) then {zoned} else {naive} end"
+    elif kind in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+        moment = f"try_cast({sql} as timestamptz)"
+    elif kind.startswith(("TIMESTAMP", "DATE")):
+        moment = _local(sql, zone)
+    else:
+        return "cast(null as timestamp)"
+    # by way of microseconds, for `at time zone 'UTC'` would cost as much again
+    utc = f"make_timestamp(epoch_us({moment}))"
+    return f"case when {utc} between timestamp '0001-01-01' and timestamp '9999-12-30' then {utc} end"
+
+
+def _local(sql: str, zone: str) -> str:
+    return f"try(try_cast({sql} as timestamp) at time zone {literal(zone)})"
+
+
+def _given(column: Column, expression: str, kinds: dict[str, str]) -> str | None:
+    """SQL that tells whether the source says anything: where it does, a value that is NULL is unreadable, not missing.
+
+    None for what may come out as NULL: text, and what is computed and not required.
+    """
+    if column.type == "VARCHAR":
+        return None
+    merely_read = plain_column(expression)
+    names = [merely_read] if merely_read else sorted(source_columns(expression)) if column.required else []
+    said = (
+        f"trim({name}) <> ''" if kind == "VARCHAR" else f"{name} is not null"
+        for name, kind in ((identifier(name), kinds[name.lower()]) for name in names)
+    )
+    return " and ".join(said) or None
+
+
+def _reason(role: str) -> str:
+    rules = RULES[INCOMING[role]]
+    whens = "\n".join(f"when {rule.predicate} then {literal(rule.reason)}" for rule in rules)
+    return f"case when fault is not null then 'the line cannot be read: ' || fault {whens} end"
+
+
+def quarantine(con: duckdb.DuckDBPyConnection, landed: Path, batches: Sequence[Batch]) -> int:
+    """Builds `quarantine`: each refused row as it was read, from both roles; lines that could not be read included.
+
+    Returns:
+        The rows refused.
+    """
+    refused = " union all ".join(
+        f"select source, batch, position, reason from checked_{role} where reason is not null" for role in TABLES
+    )
+    con.execute(f"create or replace temp table refused as {refused}")
+    con.execute(
+        "create or replace table quarantine "
+        "(source varchar, batch varchar, position bigint, reason varchar, row_json varchar)"
+    )
+    affected = {batch for (batch,) in con.execute("select distinct batch from refused").fetchall()}
+    for alike in _alike(batch for batch in batches if batch.batch in affected):
+        shown = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in alike[0].columns if name != ROW_KEY)
+        _insert(con, "file_row_number", shown, _read(landed, alike, Batch.path))
+    broken = [batch for batch in batches if batch.broken_lines]
+    if broken:
+        shown = "line := line, text := text"
+        _insert(con, "rapport_rows + file_row_number", shown, _read(landed, broken, Batch.broken_path))
+    return rows(con, "quarantine")
+
+
+def _insert(con: duckdb.DuckDBPyConnection, position: str, shown: str, read: str) -> None:
+    landed = (
+        f"select rapport_batch, {position} as landed_position, to_json(struct_pack({shown})) as row_json from {read}"
+    )
+    con.execute(
+        "insert into quarantine select source, batch, position, reason, cast(row_json as varchar) from refused "
+        f"inner join ({landed}) on batch = rapport_batch and position = landed_position"
+    )
+
+
+def row_counts(
+    con: duckdb.DuckDBPyConnection, role: str, counted: Sequence[Batch], replaced: Sequence[Batch]
+) -> list[RowCount]:
+    """What became of every row landed, per source.
+
+    Args:
+        con: the run's connection, after `check_rows`, the staging statement and `quarantine`.
+        role: orders or engagements.
+        counted: the batches that count.
+        replaced: earlier versions of changed files: all their rows are superseded.
+
+    Raises:
+        SourceError: the balance does not hold; a defect of Rapport, so nothing may be published.
+    """
+    accepted = dict(con.execute(f"select source, count(*) from {role} group by source").fetchall())
+    refused = dict(con.execute("select source, count(*) from quarantine group by source").fetchall())
+    fit = f"select source, count(*) from checked_{role} where reason is null group by source"
+    good = dict(con.execute(fit).fetchall())
+    counts = []
+    for source in sorted({batch.source for batch in chain(counted, replaced)}):
+        read = sum(batch.read for batch in chain(counted, replaced) if batch.source == source)
+        old = sum(batch.read for batch in replaced if batch.source == source)
+        superseded = good.get(source, 0) - accepted.get(source, 0) + old
+        count = RowCount(role, source, read, accepted.get(source, 0), superseded, refused.get(source, 0))
+        if count.read != count.accepted + count.superseded + count.quarantined:
+            raise SourceError(
+                f"{role} (source {source}): the rows do not balance, {count}. Nothing was published. "
+                "Report this defect."
+            )
+        counts.append(count)
+    return counts

@@ -1,0 +1,62 @@
+"""DuckDB connections of one run, and the statements of `sql/` run on them."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+from config.settings import Business
+
+
+def connect(path: Path | None, business: Business) -> duckdb.DuckDBPyConnection:
+    """A connection to a database file (in memory where None) with the run's limits, in UTC, that downloads nothing."""
+    con = duckdb.connect(str(path) if path else ":memory:")
+    con.execute("set TimeZone = 'UTC'")
+    con.execute("set autoinstall_known_extensions = false")
+    con.execute("set autoload_known_extensions = false")
+    con.execute("set enable_progress_bar = false")
+    if business.memory:
+        con.execute(f"set memory_limit = {literal(business.memory)}")
+    if business.threads:
+        con.execute(f"set threads = {business.threads}")
+    return con
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as a SQL literal, for the few places that take no bound value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`, a single select."""
+    return files("sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def materialise(con: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, object] | None = None) -> int:
+    """Runs `sql/<name>.sql` into the table named like the file.
+
+    Args:
+        con: the run's connection.
+        name: path of the file below `sql/`, without `.sql`.
+        parameters: values for its `$name`s; those that it does not name are left out.
+
+    Returns:
+        The rows of the table.
+    """
+    text = statement(name)
+    used = set(re.findall(r"\$(\w+)", re.sub(r"--.*", "", text)))
+    bound = {key: value for key, value in (parameters or {}).items() if key in used}
+    table = identifier(name.rsplit("/", 1)[-1])
+    con.execute(f"create or replace table {table} as {text}", bound)
+    return rows(con, table)
+
+
+def rows(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """How many rows a table has."""
+    return con.execute(f"select count(*) from {table}").fetchall()[0][0]

@@ -1,0 +1,113 @@
+"""Why an account has its verdict, from the published tables."""
+
+from dataclasses import dataclass, fields
+from datetime import date
+from difflib import get_close_matches
+
+import polars as pl
+
+from config.catalogue import BY_NAME
+from config.errors import ConfigurationError, WarehouseError
+from config.rules import ROLL_UP
+from config.settings import Business
+from flows.warehouse import live, location, opened
+from transforms.reasons import in_words
+from transforms.score import contribution, contributions, log_odds_at
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one feature adds to the log-odds, and the feature in words."""
+
+    feature: str
+    points: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The verdict on an account in one line, or as a whole, with all that adds up to it; `parts` from the largest down.
+
+    The account as a whole, line '*', has the verdict of its leading line.
+    """
+
+    account_id: str
+    line: str
+    leading_line: str
+    as_of: date
+    segment: str
+    stage: str
+    score: float
+    evidence: float
+    segment_since: date
+    previous_segment: str | None
+    treatment: str
+    reasons: str
+    base_points: float
+    parts: tuple[Part, ...]
+    log_odds: float
+    enters_at: float
+
+
+def explanation(business: Business, account: str, line: str | None) -> list[Explanation]:
+    """Explains the published verdicts on an account: each line and the account as a whole, or one line.
+
+    Raises:
+        WarehouseError: nothing was published yet, or by another ruler than the business file's.
+        ConfigurationError: there is no such account or line.
+    """
+    path = location(business)
+    present = live(path)
+    if present is None:
+        raise WarehouseError(f"warehouse {path}: nothing was published yet. Run: rapport run")
+    if present["ruler_version"] != business.ruler.version:
+        raise WarehouseError(
+            f"warehouse {path}: its verdicts were given by the ruler {present['ruler_version']}, and the business file names "
+            f"{business.ruler.version}. Nothing can be explained. Run again, or name the other ruler."
+        )
+    with opened(path) as con:
+        verdicts, features = (
+            con.sql(
+                f"select * from rapport.{table} where account_id = $account order by line", params={"account": account}
+            ).pl()
+            for table in ("account_segments", "account_features")
+        )
+        if verdicts.is_empty():
+            known = con.sql("select distinct account_id from rapport.account_segments").pl()["account_id"]
+            near = get_close_matches(account, known, n=1)
+            raise ConfigurationError(
+                f"there is no account {account!r} in {path}.{f' Did you mean {near[0]!r}?' if near else ''}"
+            )
+    wanted = verdicts if line is None else verdicts.filter(pl.col("line") == line)
+    if wanted.is_empty():
+        raise ConfigurationError(
+            f"account {account!r} has no line {line!r}; its lines are {', '.join(verdicts['line'])}."
+        )
+    return [_explained(business, verdict, verdicts, features) for verdict in wanted.to_dicts()]
+
+
+def _explained(business: Business, verdict: dict, verdicts: pl.DataFrame, features: pl.DataFrame) -> Explanation:
+    ruler = business.ruler
+    line = _leading_line(verdict, verdicts)
+    row = features.filter(pl.col("line") == line)
+    points = row.select(contributions(ruler)).row(0, named=True)
+    parts = [
+        Part(name, points[contribution(name)], in_words(BY_NAME[name], row[name], business.currency)[0])
+        for name in ruler.features
+        if row[name][0] is not None
+    ]
+    return Explanation(
+        **{each.name: verdict[each.name] for each in fields(Explanation) if each.name in verdict},
+        leading_line=line,
+        parts=tuple(sorted(parts, key=lambda part: -abs(part.points))),
+        log_odds=log_odds_at(verdict["score"]),
+        enters_at=log_odds_at(ruler.verdict.enter),
+    )
+
+
+def _leading_line(verdict: dict, verdicts: pl.DataFrame) -> str:
+    """The line itself; of an account as a whole the line whose verdict it has."""
+    same = pl.all_horizontal(pl.col(name) == pl.lit(verdict[name]) for name in ("segment", "stage", "score", "reasons"))
+    return verdicts.filter(same).sort(pl.col("line") == verdict["line"], descending=verdict["line"] != ROLL_UP)["line"][
+        0
+    ]

@@ -1,0 +1,490 @@
+"""Extract: what a source holds now is landed as immutable Parquet batches, each with a manifest.
+
+A batch is one file of a source: the columns that its mapping reads, as they are (CSV and JSON values as text). A file
+that is unchanged is not landed again; a file that changed is landed anew and takes the place of its earlier version; a
+file that is gone stays counted.
+"""
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+
+from config.errors import SourceError
+from config.expressions import scalar_sql, source_columns
+from config.sources import DatasetSource, FilesSource, Format, format_of
+from flows.duck import identifier, literal, rows
+from flows.readers import BrokenLine, Relation, fault, forget_rejects, path_literal, relation, unreadable
+
+Source = FilesSource | DatasetSource
+
+ROW_KEY = "row_md5"
+CONTENT_KEYS = {"orders": "line_number", "engagements": "event_id"}
+"""Our column that is the content of the whole row, as `row_md5`, where a source does not map it or a row has none."""
+
+RESERVED = {
+    ROW_KEY,
+    "file_row_number",
+    "rapport_batch",
+    "rapport_file",
+    "rapport_known_at",
+    "rapport_rows",
+    "rapport_source",
+}
+"""Names that no landed column may have."""
+
+SHOWN = 30
+
+NOT_READ = "Nothing was read from it. Correct the mapping or the file, or give the column a list of alternatives."
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A landed batch: one version of one file of a source.
+
+    Attributes:
+        role: orders or engagements.
+        source: name of the source.
+        batch: id, a hash of what was read.
+        origin: the file it came from.
+        origin_sha256: of that file and of its lookups.
+        available: the columns that it and its lookups had.
+        key: the expression of the row's own key, see `CONTENT_KEYS`.
+        columns: the source columns landed.
+        types: their DuckDB types.
+        rows: rows landed.
+        broken_lines: lines that could not be read; they stand in a second file beside the batch.
+        sha256: of the landed Parquet file.
+        broken_sha256: of the file with the broken lines; empty where there is none.
+        known_at: when it was landed, UTC.
+    """
+
+    role: str
+    source: str
+    batch: str
+    origin: str
+    origin_sha256: str
+    available: tuple[str, ...]
+    key: str | None
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: int
+    broken_lines: int
+    sha256: str
+    broken_sha256: str
+    known_at: datetime
+
+    @property
+    def read(self) -> int:
+        """All that was read: rows and broken lines."""
+        return self.rows + self.broken_lines
+
+    def path(self, landed: Path) -> Path:
+        """The batch's Parquet file."""
+        return landed / self.source / f"{self.batch}.parquet"
+
+    def broken_path(self, landed: Path) -> Path:
+        """The lines of the batch that could not be read."""
+        return landed / self.source / f"{self.batch}.broken"
+
+
+_MANIFEST = TypeAdapter(Batch)
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """A lookup as a temporary table, the columns that it is found by, and what it is made of."""
+
+    table: Relation
+    on: tuple[str, ...]
+    made_of: tuple[str, ...]
+
+
+def land(
+    con: duckdb.DuckDBPyConnection,
+    role: str,
+    source: Source,
+    landed: Path,
+    now: datetime,
+    again: bool = False,
+    most_rows: int | None = None,
+) -> list[Batch]:
+    """Lands the files of a source that are new or changed, and returns those it landed.
+
+    Of a column that both a file and a lookup have, the file's is taken.
+
+    Args:
+        con: any connection.
+        role: orders or engagements.
+        source: the source.
+        landed: where the batches of all sources lie.
+        now: when the rows became known, UTC; taken as later than all that is known, even where a clock was set back.
+        again: land unchanged files too.
+        most_rows: land only so many rows of each file, for a look.
+
+    Raises:
+        SourceError: a file is missing, empty, not what its name says, or has not the columns that the mapping reads.
+    """
+    where, folder = f"{role} (source {source.name})", landed / source.name
+    folder.mkdir(parents=True, exist_ok=True)
+    _clear(folder)
+    earlier = batches(landed, source.name)
+    taken = {batch.batch for batch in earlier}
+    latest = {batch.origin: batch for batch in current(earlier)}
+    known_at = max([now.replace(tzinfo=None), *(batch.known_at + timedelta(microseconds=1) for batch in earlier)])
+    lookups = _lookups(con, where, source, folder / "lookup.part")
+    new = []
+    for origin, file in _origins(where, source).items():
+        here, before = f"{where}, file {file.name}", latest.get(origin)
+        sha256 = _digest([_sha256_of(here, file), *(part for lookup in lookups for part in lookup.made_of)])
+        unchanged = before is not None and before.origin_sha256 == sha256 and not again
+        if unchanged and _wanted(role, source, before.available, here) == (before.columns, before.key):
+            continue
+        table = relation(con, here, file, _format(source, file), folder / "source.part")
+        joined = _joined(table, lookups)
+        available = tuple(joined.columns)
+        columns, key = _wanted(role, source, available, here)
+        batch = Batch(
+            role=role,
+            source=source.name,
+            batch=_unused(_digest([source.name, origin, sha256, *columns])[:16], taken),
+            origin=origin,
+            origin_sha256=sha256,
+            available=available,
+            key=key,
+            columns=columns,
+            types=(),
+            rows=0,
+            broken_lines=0,
+            sha256="",
+            broken_sha256="",
+            known_at=known_at,
+        )
+        limit = "" if most_rows is None else f" limit {most_rows}"
+        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)}{limit}", landed))
+    _clear(folder)
+    return new
+
+
+def batches(landed: Path, source: str) -> list[Batch]:
+    """All batches ever landed of a source, the earliest first.
+
+    Raises:
+        SourceError: a manifest cannot be read.
+    """
+    found = [_manifest(path) for path in sorted((landed / source).glob("*.json"))]
+    return sorted(found, key=lambda batch: (batch.known_at, batch.batch))
+
+
+def current(landed: Iterable[Batch]) -> list[Batch]:
+    """The batches that count: of each file the version landed last."""
+    return list({batch.origin: batch for batch in landed}.values())
+
+
+def verify(landed: Path, counted: Iterable[Batch]) -> None:
+    """Holds the landed files against their manifests: of a flipped bit Parquet makes wrong data, and no error.
+
+    Raises:
+        SourceError: a file is not what was landed, or gone.
+    """
+    damaged = [
+        batch
+        for batch in counted
+        if not _is_as_landed(batch.path(landed), batch.sha256)
+        or not _is_as_landed(batch.broken_path(landed), batch.broken_sha256)
+    ]
+    if damaged:
+        first = damaged[0]
+        raise SourceError(
+            f"{first.role} (source {first.source}), file {Path(first.origin).name}: what was landed of it on "
+            f"{first.known_at:%Y-%m-%d} in {first.path(landed)} is damaged or gone, as are {len(damaged):,} batches in "
+            "all. Nothing was published. Run once with --rebuild, which lands every file again; bring back a file that "
+            "is gone, or its batch from a backup."
+        )
+
+
+def resolved(columns: dict[str, str | list[str]], available: Sequence[str], where: str, advice: str) -> dict[str, str]:
+    """The expression that each of our columns takes in a file with these columns.
+
+    Raises:
+        SourceError: the file has none of the alternatives of a column; ends with the advice.
+    """
+    lowered = {name.lower() for name in available}
+    chosen, faults = {}, []
+    for ours, mapped in columns.items():
+        alternatives = [mapped] if isinstance(mapped, str) else mapped
+        fitting = [each for each in alternatives if {name.lower() for name in source_columns(each)} <= lowered]
+        if fitting:
+            chosen[ours] = fitting[0]
+        else:
+            missing = sorted(
+                {name for each in alternatives for name in source_columns(each) if name.lower() not in lowered}
+            )
+            near = [hit for name in missing for hit in get_close_matches(name, available, n=1)]
+            hint = f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
+            faults.append(f"{where}: there is no column {', '.join(missing)}, which {ours} is read from.{hint}")
+    if faults:
+        raise SourceError("\n".join([*faults, f"{_named(available)} {advice}"]))
+    return chosen
+
+
+def not_computed(where: str, column: str, expression: str, error: Exception) -> SourceError:
+    """The error for an expression that does not fit the columns of a file."""
+    return SourceError(
+        f"{where}: {column} cannot be read as {expression} ({fault(error)}). Nothing was read. "
+        "Correct the expression; CSV and JSON values are text, so numbers are written cast(x as decimal(18,2))."
+    )
+
+
+def text(sql: str, kind: str) -> str:
+    """SQL of a value as text without surrounding blanks, NULL where empty.
+
+    A whole number that a file keeps as a float or a decimal reads like the integer; what is not finite is NULL.
+    """
+    if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+        whole = f"case when {sql} = trunc({sql}) then cast(try_cast({sql} as hugeint) as varchar) end"
+        sql = f"case when isfinite(cast({sql} as double)) then coalesce({whole}, cast({sql} as varchar)) end"
+    return f"nullif(trim(cast({sql} as varchar)), '')"
+
+
+def utc_now() -> datetime:
+    """The clock, read once a run."""
+    return datetime.now(UTC)
+
+
+def _clear(folder: Path) -> None:
+    """Takes away copies of files, and what a run that was killed had begun to write."""
+    for leftover in folder.glob("*.part"):
+        leftover.unlink()
+
+
+def _origins(where: str, source: Source) -> dict[str, Path]:
+    """The files of a source, each with the name that it is known by: a package may be installed elsewhere tomorrow."""
+    root = _root(where, source)
+    found = glob.glob(source.path, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    names = sorted(name for name in found if (root / name).is_file())
+    if not names:
+        place = Path.cwd() if isinstance(source, FilesSource) else f"the package {source.package}"
+        raise SourceError(
+            f"{where}: no file matches {source.path}. Nothing was read. Bring the file, or correct the path; "
+            f"it is looked for from {place}."
+        )
+    return {
+        str(Path(name) if isinstance(source, FilesSource) else Path(source.package, name)): root / name
+        for name in names
+    }
+
+
+def _root(where: str, source: Source) -> Path:
+    if isinstance(source, FilesSource):
+        return Path()
+    try:
+        spec = find_spec(source.package)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise SourceError(
+            f"{where}: the package {source.package} is not installed. Nothing was read. "
+            "Install it; the bundled examples' data comes with the extra 'examples'."
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _format(source: Source, file: Path) -> Format:
+    return getattr(source, "format", None) or format_of(file.name)
+
+
+def _lookups(con: duckdb.DuckDBPyConnection, where: str, source: Source, scratch: Path) -> list[_Lookup]:
+    """The lookups of a source, each read into a temporary table: half a lookup would change rows unseen."""
+    found = []
+    for number, lookup in enumerate(source.lookups):
+        file = _root(where, source) / lookup.path
+        table = relation(con, f"{where}, lookup {file.name}", file, format_of(file.name), scratch)
+        _require_columns(table, lookup.on)
+        forget_rejects(con)
+        try:
+            con.execute(f"create or replace temp table lookup_{number} as select * from {table.sql}")
+        except duckdb.Error as error:
+            raise unreadable(table.where, table.kind, error) from error
+        broken = table.broken()
+        if broken:
+            raise SourceError(
+                f"{table.where}: {len(broken):,} lines cannot be read, the first is {broken[0].line} "
+                f"({broken[0].fault}). Nothing was read. Correct the file: a lookup counts only as a whole."
+            )
+        found.append(_Lookup(replace(table, sql=f"lookup_{number}"), lookup.on, (*lookup.on, _sha256(file))))
+        _require_unique(con, found[-1])
+    return found
+
+
+def _require_columns(table: Relation, keys: Iterable[str]) -> None:
+    present = {name.lower() for name in table.columns}
+    missing = [name for name in keys if name.lower() not in present]
+    if missing:
+        raise SourceError(
+            f"{table.where}: there is no column {', '.join(missing)}, by which it is looked up. "
+            f"{_named(list(table.columns))} Nothing was read. Correct `on`: the columns are named alike in both files."
+        )
+
+
+def _require_unique(con: duckdb.DuckDBPyConnection, lookup: _Lookup) -> None:
+    keys = ", ".join(_text_of(lookup.table, name) for name in lookup.on)
+    found = con.execute(
+        f"select {keys} from {lookup.table.sql} group by all having count(*) > 1 order by all"
+    ).fetchall()
+    twice = [row for row in found if None not in row]
+    if twice:
+        raise SourceError(
+            f"{lookup.table.where}: {len(twice):,} values of {', '.join(lookup.on)} stand there more than once, first "
+            f"{', '.join(twice[0])}, and would double rows. Nothing was read. Make the key of a lookup unique."
+        )
+
+
+def _text_of(table: Relation, column: str) -> str:
+    """SQL of a column as text, so that a number in one file finds the same number written as text in another."""
+    kind = next(kind for name, kind in table.columns.items() if name.lower() == column.lower())
+    return text(f"{table.sql}.{identifier(column)}", kind)
+
+
+def _joined(file: Relation, lookups: Sequence[_Lookup]) -> Relation:
+    """A file with the columns of its lookups; of a column that more than one has the first."""
+    own = replace(file, sql="file")
+    joins = ""
+    for lookup in lookups:
+        _require_columns(replace(file, where=f"{file.where}, looked up in {lookup.table.where}"), lookup.on)
+        on = " and ".join(f"{_text_of(own, name)} = {_text_of(lookup.table, name)}" for name in lookup.on)
+        joins += f" left join {lookup.table.sql} on {on}"
+    owners = {
+        name.lower(): (table, name)
+        for table in (*(lookup.table for lookup in reversed(lookups)), own)
+        for name in table.columns
+    }
+    listed = ", ".join(f"{table.sql}.{identifier(name)}" for table, name in owners.values())
+    columns = {name: table.columns[name] for table, name in owners.values()}
+    return replace(file, columns=columns, sql=f"(select {listed} from {file.sql} as file{joins})")
+
+
+def _wanted(role: str, source: Source, available: Sequence[str], where: str) -> tuple[tuple[str, ...], str | None]:
+    """The columns to land: those that the mapping reads, and the row's content. And what a row's own key is."""
+    mapping = resolved(source.columns, available, where, NOT_READ)
+    needed = {column.lower(): column for each in mapping.values() for column in sorted(source_columns(each))}
+    reserved = sorted(RESERVED & set(needed))
+    if reserved:
+        raise SourceError(
+            f"{where}: Rapport keeps the name {', '.join(reserved)} for itself. Nothing was read. "
+            "Rename the column in the source."
+        )
+    return (*(column for _, column in sorted(needed.items())), ROW_KEY), mapping.get(CONTENT_KEYS[role])
+
+
+def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, batch: Batch) -> str:
+    """The select of a batch's columns; the content of a row only where it has no key of its own."""
+    content = _content(file)
+    if batch.key:
+        value = f"try({scalar_sql(batch.key)})"
+        try:
+            kind = str(con.execute(f"select {value} from {joined.sql} limit 1").description[0][1])
+        except duckdb.Error as error:
+            raise not_computed(file.where, CONTENT_KEYS[batch.role], batch.key, error) from error
+        content = f"case when {text(value, kind)} is null then {content} end"
+    listed = ", ".join(identifier(name) for name in batch.columns if name != ROW_KEY)
+    return f"select {listed}, {content} as {ROW_KEY} from {joined.sql}"
+
+
+def _content(file: Relation) -> str:
+    """SQL of all that a row of a file says, whatever the order of its columns, with or without those that are empty."""
+    said = ", ".join(
+        f"{literal(name.lower() + '=')} || nullif(cast({identifier(name)} as varchar), '')"
+        for name in sorted(file.columns, key=str.lower)
+    )
+    return f"md5(concat_ws(chr(31), {said}))"
+
+
+def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, select: str, landed: Path) -> Batch:
+    target = batch.path(landed)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_suffix(".part")
+    forget_rejects(con)
+    try:
+        con.execute(f"copy ({select}) to {literal(str(temporary))} (format parquet, compression zstd)")
+    except duckdb.Error as error:
+        raise unreadable(file.where, file.kind, error) from error
+    described = con.execute(f"describe select * from read_parquet({path_literal(temporary)})").fetchall()
+    broken = file.broken()
+    if broken:
+        _write_broken(broken, batch.broken_path(landed))
+    written = replace(
+        batch,
+        types=tuple(row[1] for row in described),
+        rows=rows(con, f"read_parquet({path_literal(temporary)})"),
+        broken_lines=len(broken),
+        sha256=_sha256(temporary),
+        broken_sha256=_sha256(batch.broken_path(landed)) if broken else "",
+    )
+    temporary.replace(target)
+    _write_manifest(written, target.with_suffix(".json"))
+    return written
+
+
+def _write_broken(broken: Sequence[BrokenLine], path: Path) -> None:
+    pl.DataFrame(broken, schema={"line": pl.Int64, "text": pl.String, "fault": pl.String}, orient="row").write_parquet(
+        path
+    )
+
+
+def _write_manifest(batch: Batch, path: Path) -> None:
+    temporary = path.with_suffix(".json.part")
+    temporary.write_bytes(_MANIFEST.dump_json(batch, indent=1))
+    temporary.replace(path)
+
+
+def _manifest(path: Path) -> Batch:
+    try:
+        return _MANIFEST.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise SourceError(
+            f"landed batch {path}: its manifest cannot be read. Nothing was published. Restore it from a backup, or "
+            "remove it: the batch is then landed again, if its file is still there."
+        ) from error
+
+
+def _is_as_landed(path: Path, sha256: str) -> bool:
+    return not sha256 or (path.is_file() and _sha256(path) == sha256)
+
+
+def _named(columns: Sequence[str]) -> str:
+    """What columns a file has; not if they look like the values of a row, which may be personal."""
+    if any(re.search(r"@|^[-+.\d]*\d[-+.,:\d\sTZ]*$", name) for name in columns):
+        return "The names of its columns look like the values of a row: is the header missing?"
+    more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
+    return f"Its columns are {', '.join(name[:SHOWN] for name in columns[:SHOWN])}{more}."
+
+
+def _unused(batch: str, taken: set[str]) -> str:
+    names = (batch, *(f"{batch}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
+def _sha256_of(where: str, file: Path) -> str:
+    try:
+        return _sha256(file)
+    except OSError as error:
+        raise unreadable(where, "a file that can be read", error) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

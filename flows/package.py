@@ -1,0 +1,216 @@
+"""A run's result as a sealed package: a Parquet file a published table, and a manifest of their checksums."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+
+from config.errors import WarehouseError
+from config.tables import KEYS, PUBLISHED, RUNS, Table
+from flows.duck import identifier, literal
+
+MANIFEST = "manifest.json"
+PACKAGED = tuple(name for name in PUBLISHED if name != "runs")
+
+# columns in which two runs of the same result may differ: who ran, where a refused row landed, what there was
+# to compare with
+UNHASHED = frozenset({"run_id", "batch", "position", "entered_accounts", "left_accounts"})
+
+
+@dataclass(frozen=True)
+class Package:
+    """A sealed package.
+
+    Attributes:
+        directory: where it is.
+        run: the row of the ledger without `published_at`, values as JSON gives them.
+        rows: rows of each table.
+    """
+
+    directory: Path
+    run: dict[str, str | int | None]
+    rows: dict[str, int]
+
+    @property
+    def run_id(self) -> str:
+        """The run that sealed it."""
+        return str(self.run["run_id"])
+
+    def file(self, table: str) -> Path:
+        """A table's Parquet file."""
+        return self.directory / f"{table}.parquet"
+
+    def relation(self, table: str) -> str:
+        """A table's rows, as SQL to select from."""
+        return _parquet(self.file(table))
+
+
+def content_hash(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> str:
+    """A hash of the published rows that is the same whatever their order, the threads and the machine.
+
+    It is made of the sums of DuckDB's hashes of each table's rows, in their published types. Columns in which
+    two runs of the same result may differ are left out. Doubles count to the last bit. A later DuckDB may hash
+    in another way.
+
+    Args:
+        con: an open connection, in UTC.
+        tables: name of each published table but `runs`, to the connection's table or view with its rows.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    return _content_hash(con, {name: _typed(name, identifier(relation)) for name, relation in tables.items()})
+
+
+def seal(
+    con: duckdb.DuckDBPyConnection, directory: Path, run: Mapping[str, object], tables: Mapping[str, str]
+) -> Package:
+    """Writes a package, whole or not at all.
+
+    Args:
+        con: an open connection, in UTC.
+        directory: the package's directory; one of an earlier attempt is replaced.
+        run: the row of the ledger; `content_hash` and `published_at` are not read from it.
+        tables: name of each published table but `runs`, to the connection's table or view with its rows.
+
+    Returns:
+        The package, its `run` with the `content_hash`.
+
+    Raises:
+        WarehouseError: the rows of a table do not have keys of their own.
+    """
+    unsealed = directory.with_name(f"{directory.name}.sealing")
+    shutil.rmtree(unsealed, ignore_errors=True)
+    unsealed.mkdir(parents=True)
+    rows = {
+        name: con.execute(
+            f"copy {_typed(name, identifier(tables[name]))}"
+            f" to {literal(str(unsealed / f'{name}.parquet'))} (format parquet, compression zstd)"
+        ).fetchall()[0][0]
+        for name in PACKAGED
+    }
+    written = {name: _parquet(unsealed / f"{name}.parquet") for name in PACKAGED}
+    for name, relation in written.items():
+        _refuse_shared_keys(con, name, relation)
+    ledger = {column.name: run[column.name] for column in RUNS if column.name not in ("content_hash", "published_at")}
+    ledger["content_hash"] = _content_hash(con, written)
+    files = {
+        f"{name}.parquet": {"sha256": _sha256(unsealed / f"{name}.parquet"), "rows": rows[name]} for name in PACKAGED
+    }
+    body = json.loads(json.dumps({"run": ledger, "files": files}, default=_as_json))
+    manifest = json.dumps(body | {"sha256": _seal_of(body)}, indent=1)
+    (unsealed / MANIFEST).write_text(manifest, encoding="utf-8")
+    for path in (*unsealed.iterdir(), unsealed):
+        sync(path)
+    if directory.exists():
+        shutil.rmtree(directory)
+    unsealed.rename(directory)
+    sync(directory.parent)
+    return Package(directory, body["run"], rows)
+
+
+def verified(con: duckdb.DuckDBPyConnection, directory: Path) -> Package:
+    """Reads a package and holds it to its manifest and to the columns of this version.
+
+    Args:
+        con: any open connection.
+        directory: the package's directory.
+
+    Raises:
+        WarehouseError: a file is missing or is not what was sealed.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise _refusal(directory, f"{MANIFEST} cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or manifest.pop("sha256", None) != _seal_of(manifest):
+        raise _refusal(directory, f"{MANIFEST} is not what was sealed")
+    for name in PACKAGED:
+        if f"{name}.parquet" not in manifest["files"]:
+            raise _refusal(directory, f"it has no {name}, another version of Rapport made it")
+        _refuse_file(con, directory / f"{name}.parquet", PUBLISHED[name], **manifest["files"][f"{name}.parquet"])
+    rows = {name: manifest["files"][f"{name}.parquet"]["rows"] for name in PACKAGED}
+    return Package(directory, manifest["run"], rows)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file or a directory is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_file(con: duckdb.DuckDBPyConnection, path: Path, table: Table, sha256: str, rows: int) -> None:
+    if not path.exists():
+        raise _refusal(path.parent, f"{path.name} is missing")
+    if _sha256(path) != sha256:
+        raise _refusal(path.parent, f"{path.name} is not what was sealed, its sha256 is another")
+    found = con.execute(f"describe select * from {_parquet(path)}").fetchall()
+    if [(name, type_) for name, type_, *_ in found] != [(column.name, column.type) for column in table]:
+        raise _refusal(path.parent, f"{path.name} has other columns than this version of Rapport publishes")
+    count = con.execute(f"select count(*) from {_parquet(path)}").fetchall()[0][0]
+    if count != rows:
+        raise _refusal(path.parent, f"{path.name} has {count:,} rows, {MANIFEST} says {rows:,}")
+
+
+def _typed(name: str, relation: str) -> str:
+    """A relation's rows with the published columns and types, as SQL to select from."""
+    columns = ", ".join(
+        f"cast({identifier(column.name)} as {column.type}) as {identifier(column.name)}" for column in PUBLISHED[name]
+    )
+    return f"(select {columns} from {relation})"
+
+
+def _content_hash(con: duckdb.DuckDBPyConnection, relations: Mapping[str, str]) -> str:
+    digest = hashlib.sha256()
+    for name in PACKAGED:
+        hashed = [column.name for column in PUBLISHED[name] if column.name not in UNHASHED]
+        rows_hash = f"select sum(hash({', '.join(map(identifier, hashed))})) from {relations[name]}"
+        digest.update(json.dumps([name, hashed, str(con.execute(rows_hash).fetchall()[0][0])]).encode())
+    return digest.hexdigest()
+
+
+def _refuse_shared_keys(con: duckdb.DuckDBPyConnection, name: str, relation: str) -> None:
+    key = ", ".join(map(identifier, KEYS[name]))
+    shared = con.execute(
+        f"select {key}, count(*) over () from {relation} group by {key} having count(*) > 1 order by {key} limit 1"
+    ).fetchall()
+    if shared:
+        *first, count = shared[0]
+        raise WarehouseError(
+            f"{name}: {count:,} keys ({', '.join(KEYS[name])}) have more than one row, first"
+            f" {tuple(map(str, first))}. Nothing was published. It is a mistake of Rapport: please report it."
+        )
+
+
+def _refusal(directory: Path, fault: str) -> WarehouseError:
+    return WarehouseError(f"package {directory}: {fault}. Nothing was published. Repeat the run that made it.")
+
+
+def _parquet(path: Path) -> str:
+    return f"read_parquet({literal(str(path))})"
+
+
+def _seal_of(body: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a manifest")

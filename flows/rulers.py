@@ -1,0 +1,54 @@
+"""Fitting a ruler on the published accounts, into a file that people review."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from config.errors import ConfigurationError, WarehouseError
+from config.scoring import Ruler
+from config.settings import Business
+from flows.warehouse import live, location, opened
+from transforms.rulers import fitted_ruler
+
+
+@dataclass(frozen=True)
+class Change:
+    """What fitting changed of one feature."""
+
+    feature: str
+    old_neutral: float
+    old_scale: float
+    neutral: float
+    scale: float
+
+
+def fit_ruler(business: Business, out: Path) -> list[Change]:
+    """Writes the business's ruler with its money features measured on the published `account_features`.
+
+    Raises:
+        ConfigurationError: the file exists already.
+        WarehouseError: nothing was published yet.
+    """
+    if out.exists():
+        raise ConfigurationError(f"{out}: the file exists. Nothing was written. Name another, or take it away.")
+    path = location(business)
+    present = live(path)
+    if present is None:
+        raise WarehouseError(
+            f"warehouse {path}: nothing was published yet, so there is nothing to measure. Run: rapport run"
+        )
+    with opened(path) as con:
+        features = con.sql("select * from rapport.account_features").pl()
+    old, new = business.ruler, fitted_ruler(features, business.ruler, features["as_of"][0])
+    out.write_text(_written(new, business.business), encoding="utf-8")
+    return [
+        Change(name, was.neutral, was.scale, gauge.neutral, gauge.scale)
+        for (name, was), gauge in zip(old.features.items(), new.features.values(), strict=True)
+        if was != gauge
+    ]
+
+
+def _written(ruler: Ruler, business: str) -> str:
+    head = f"# Money features measured on the accounts of {business}. Review it before a business file names it.\n"
+    return head + yaml.safe_dump(ruler.model_dump(mode="json"), sort_keys=False)

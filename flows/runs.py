@@ -1,0 +1,110 @@
+"""Starting a run, and running its stages one after the other in this process."""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from config.errors import ConfigurationError
+from config.settings import Business
+from flows.example import write_example
+from flows.lock import held
+from flows.stages import STAGES, Run, Stage, tidy
+
+BUNDLED = Path(str(files("config")))
+EXAMPLE = "hartley"
+EXAMPLE_DATA = Path(".rapport/example/data")
+CONFIG_DIRECTORY = "RAPPORT_CONFIG_DIR"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a stage did and what it cost: seconds on the clock and of processor time, this process alone."""
+
+    stage: str
+    did: str
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def example_file() -> Path:
+    """The business file of the bundled example, its data written below the working directory where it is missing."""
+    if not EXAMPLE_DATA.exists():
+        write_example(EXAMPLE_DATA)
+    return BUNDLED / f"{EXAMPLE}.yaml"
+
+
+def business_file(name: str) -> Path:
+    """The file of a business in the directory RAPPORT_CONFIG_DIR, else the bundled one.
+
+    A name has no slashes, so that no parameter of a flow can name a file elsewhere.
+    """
+    directory = os.environ.get(CONFIG_DIRECTORY)
+    if directory is None and name == EXAMPLE:
+        return example_file()
+    return (Path(directory) if directory else BUNDLED) / f"{name}.yaml"
+
+
+def new_run(
+    business: Business,
+    as_of: date | None = None,
+    known_at: datetime | None = None,
+    rebuild: bool = False,
+    dry_run: bool = False,
+    wait_seconds: float = 0,
+    now: datetime | None = None,
+) -> Run:
+    """A run with its name; counted up to `as_of`, else the business file's day, else yesterday in the business's zone.
+
+    Raises:
+        ConfigurationError: `as_of` lies in the future.
+    """
+    started_at = now or datetime.now(UTC)
+    today = started_at.astimezone(ZoneInfo(business.timezone)).date()
+    day = as_of or business.as_of or today - timedelta(days=1)
+    if day > today:
+        raise ConfigurationError(
+            f"as_of: {day} lies in the future; today is {today} in {business.timezone}. Nothing was changed. "
+            "Choose a day that has come."
+        )
+    return Run(
+        business=business,
+        run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        as_of=day,
+        known_at=known_at,
+        started_at=started_at,
+        rebuild=rebuild,
+        dry_run=dry_run,
+        wait_seconds=wait_seconds,
+    )
+
+
+@contextmanager
+def at_work(run: Run) -> Generator[None]:
+    """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays."""
+    run.business.state.mkdir(parents=True, exist_ok=True)
+    what = f"the state of {run.business.business}"
+    with held(run.business.state / "lock", what, run.run_id, run.started_at, run.wait_seconds):
+        yield
+        tidy(run)
+
+
+def run_stages(run: Run, announce: Callable[[Stage], None], stages: Sequence[Stage] = STAGES) -> Iterator[Timing]:
+    """Runs every stage in order and gives what each did.
+
+    Args:
+        run: the run.
+        announce: told of each stage before it starts.
+        stages: the stages, or the same wrapped as tasks.
+    """
+    for stage in stages:
+        announce(stage)
+        wall, cpu = time.perf_counter(), time.process_time()
+        did = stage(run)
+        yield Timing(stage.__name__, did, time.perf_counter() - wall, time.process_time() - cpu)

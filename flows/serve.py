@@ -1,0 +1,244 @@
+"""`rapport serve`: the deployments registered with a Prefect server, and a worker that runs them.
+
+Prefect reads its settings from the environment when it is imported, so it is imported only after they are there.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import yaml
+
+from config.errors import ConfigurationError, RapportError
+from config.settings import load
+from flows.runs import CONFIG_DIRECTORY, EXAMPLE, business_file
+
+if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
+
+BUNDLED = Path(str(files("flows").joinpath("prefect.yaml")))
+ENTRYPOINT = "flows.nightly.segment_accounts"
+FLOW = "segment-accounts"
+POOL = "rapport"
+WORKER = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1")
+
+PREFECT_FILES = Path(".rapport/prefect")
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    # in memory a lease is lost with the server, and its slot would be taken for ever
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",
+    "PREFECT_WORKER_QUERY_SECONDS": "2",
+}
+SILENCE = "rapport: a run without a heartbeat has crashed"
+SILENCE_LASTS = timedelta(minutes=5)
+ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
+
+START_SECONDS = 120
+END_SECONDS = 45  # the worker gives its run 30
+LOOK_SECONDS = 0.2
+
+
+def prepare_environment() -> None:
+    """Sets what the user has not: no telemetry, and, where no server is named, Prefect's files below `.rapport`."""
+    settings = dict(SETTINGS)
+    if "PREFECT_API_URL" not in os.environ:
+        PREFECT_FILES.mkdir(parents=True, exist_ok=True)
+        settings["PREFECT_HOME"] = str(PREFECT_FILES.resolve())
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def serve(config: Path | None, port: int | None) -> None:
+    """Registers the deployments and works until it is interrupted; then ends every process that it started.
+
+    Without PREFECT_API_URL in the environment a Prefect server is started, which only this machine can reach.
+
+    Args:
+        config: the business file; without it, those that the deployments name.
+        port: the server's port; without it, any that is free.
+
+    Raises:
+        RapportError: the server or the worker did not start, or ended by itself.
+    """
+    if config:
+        os.environ[CONFIG_DIRECTORY] = str(config.resolve().parent)
+    chosen = deployments(config)
+    prepare_environment()
+    asked: list[int] = []
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # an exception could come between the start of a process and the block that ends it
+        signal.signal(each, lambda number, _: asked.append(number))
+    with suppress(KeyboardInterrupt), ExitStack() as started:
+        processes = {}
+        if "PREFECT_API_URL" not in os.environ:
+            processes["server"] = started.enter_context(_server(port, asked))
+            print(f"Prefect server: {os.environ['PREFECT_API_URL'].removesuffix('/api')}", flush=True)
+        register(chosen)
+        print(f"Deployments: {', '.join(each['name'] for each in chosen)}. Ctrl-C ends everything.", flush=True)
+        processes["worker"] = started.enter_context(_running(WORKER, output=None))
+        while all(process.poll() is None for process in processes.values()):
+            _pause(asked)
+        ended = next(name for name, process in processes.items() if process.poll() is not None)
+        raise RapportError(f"the Prefect {ended} ended by itself, and so all was ended. Start it again.")
+
+
+def deployments(config: Path | None) -> list[dict[str, Any]]:
+    """The deployments of `prefect.yaml`, the working directory's before the bundled one, each in its business's zone.
+
+    Args:
+        config: the business file for all of them; without it, those that they name.
+
+    Raises:
+        ConfigurationError: there is no deployment of the flow, or a business file is wrong.
+    """
+    here = Path("prefect.yaml")
+    document = here if here.exists() else BUNDLED
+    every = yaml.safe_load(document.read_text(encoding="utf-8"))["deployments"]
+    found = [each for each in every if each["entrypoint"] == ENTRYPOINT]
+    if not found:
+        raise ConfigurationError(f"{document}: there is no deployment of {ENTRYPOINT}. Add one, or start elsewhere.")
+    for each in found:
+        given = {"business": EXAMPLE} | each.get("parameters", {})
+        each["parameters"] = given | {"business": config.stem} if config else given
+        zone = load(business_file(each["parameters"]["business"])).timezone
+        each["schedules"] = [schedule | {"timezone": zone} for schedule in each.get("schedules", [])]
+    return found
+
+
+def register(chosen: Sequence[dict[str, Any]]) -> None:
+    """Registers deployments with the Prefect server, and the work pool and the automation where they are missing.
+
+    Args:
+        chosen: the deployments, as `prefect.yaml` says them.
+
+    Raises:
+        ConfigurationError: the server does not answer.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.exceptions import ObjectAlreadyExists
+    from prefect.flows import EntrypointType
+    from prefect.schedules import Cron
+    from prefect.workers.process import ProcessWorker
+
+    from flows.nightly import require_server, segment_accounts
+
+    require_server()
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        with suppress(ObjectAlreadyExists):
+            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        if not client.read_automations_by_name(SILENCE):
+            client.create_automation(_silent_runs_crash())
+    for each in chosen:
+        RunnerDeployment.from_flow(
+            segment_accounts,
+            each["name"],
+            description=each.get("description"),
+            parameters=each["parameters"],
+            schedules=[Cron(schedule["cron"], timezone=schedule["timezone"]) for schedule in each["schedules"]],
+            work_pool_name=POOL,
+            job_variables={"working_dir": str(Path.cwd())},
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        ).apply()
+
+
+def _silent_runs_crash() -> "AutomationCore":
+    """A run whose worker was ended stays `Running` for ever, unless somebody notices its silence."""
+    from prefect.automations import AutomationCore
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    return AutomationCore(
+        name=SILENCE,
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": FLOW},
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ENDS)},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE_LASTS,
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message="There was no sign of life from it for five minutes.")
+        ],
+    )
+
+
+@contextmanager
+def _server(port: int | None, asked: Sequence[int]) -> Generator[subprocess.Popen[bytes]]:
+    """A Prefect server of this machine alone, which answers when this gives it, its address in the environment."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port or 0))
+        except OSError as error:
+            raise ConfigurationError(f"port {port}: {error.strerror}. Choose another, or leave it out.") from error
+        port = probe.getsockname()[1]
+    os.environ["PREFECT_SERVER_API_HOST"] = "127.0.0.1"
+    os.environ["PREFECT_SERVER_API_PORT"] = str(port)
+    os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    log = Path(os.environ["PREFECT_HOME"], "server.log")
+    print(f"A Prefect server is starting; its log is {log}", flush=True)
+    with log.open("ab") as output, _running(("server", "start"), output) as process:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RapportError(f"the Prefect server did not start; {log} says why. Nothing was registered.")
+            _pause(asked)
+        yield process
+
+
+def _pause(asked: Sequence[int]) -> None:
+    """Waits a moment, and ends the command where a signal has asked for that."""
+    time.sleep(LOOK_SECONDS)
+    if asked:
+        raise KeyboardInterrupt
+
+
+def _answers() -> bool:
+    try:
+        with urlopen(f"{os.environ['PREFECT_API_URL']}/health") as answer:  # noqa: S310 - our own http address
+            return answer.status == 200
+    except URLError:
+        return False
+
+
+@contextmanager
+def _running(command: Sequence[str], output: IO[bytes] | None) -> Generator[subprocess.Popen[bytes]]:
+    """A Prefect process that ends with the block; of its own session, so that Ctrl-C does not reach it before us."""
+    process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+        [sys.executable, "-m", "prefect", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

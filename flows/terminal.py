@@ -1,0 +1,150 @@
+"""What the command line prints."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.check import Checked
+from flows.explain import Explanation
+from flows.report import Report, report
+from flows.rulers import Change
+from flows.runs import Timing, at_work, run_stages
+from flows.stages import STAGES, Run, Stage
+
+console = Console()
+
+
+def with_progress(run: Run, show: bool) -> tuple[Report, list[Timing]]:
+    """Runs the stages here with a progress bar, and gives the report and the cost of each."""
+    costs: list[Timing] = []
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not show) as progress:
+        bar = progress.add_task("", total=len(STAGES))
+
+        def announce(stage: Stage) -> None:
+            progress.update(bar, description=stage.__name__.replace("_", " "))
+
+        with at_work(run):
+            for cost in run_stages(run, announce):
+                costs.append(cost)
+                progress.advance(bar)
+            return report(run, costs[-1].did), costs
+
+
+def print_report(found: Report, as_json: bool) -> None:
+    """Prints what a run found: segments per line, the most frequent reasons, what was refused, where the tables are."""
+    if as_json:
+        print(json.dumps(asdict(found), default=str))
+        return
+    console.print(f"\n[bold]{found.business}[/bold], as of {found.as_of}")
+    table = Table("line", "segment", box=None, pad_edge=False)
+    for heading in ("accounts", "share", f"revenue, 12 months ({found.currency})", "share", "entered", "left"):
+        table.add_column(heading, justify="right")
+    for each in found.segments:
+        table.add_row(
+            "all lines" if each.line == "*" else each.line,
+            each.segment,
+            f"{each.accounts:,}",
+            f"{each.accounts_share:.1%}",
+            f"{each.revenue_12m:,.2f}",
+            "" if each.revenue_share is None else f"{each.revenue_share:.1%}",
+            f"{each.entered:,}",
+            f"{each.left:,}",
+        )
+    console.print(table)
+    for segment, side, title in (
+        ("client", "for", "Clients, mostly because of"),
+        ("customer", "against", "Customers, mostly because of"),
+    ):
+        shown = [each for each in found.reasons if (each.segment, each.side) == (segment, side)]
+        if shown:
+            console.print(f"\n{title}:")
+            for each in shown:
+                console.print(f"  {each.meaning} ({each.accounts:,} account lines)")
+    console.print()
+    for each in found.rows:
+        console.print(
+            f"{each['role']}, source {each['source']}: {each['read']:,} rows read = {each['accepted']:,} accepted "
+            f"+ {each['superseded']:,} superseded + {each['quarantined']:,} quarantined"
+        )
+    for reason, count in found.quarantine.items():
+        console.print(f"  quarantined: {reason} ({count:,})")
+    for warning in found.warnings:
+        console.print(f"[yellow]warning[/yellow] {warning}")
+    console.print(f"\nRun {found.run_id}: {found.outcome}.")
+    console.print(f"Tables: schema rapport in {found.warehouse}")
+
+
+def print_timings(costs: Sequence[Timing]) -> None:
+    """Prints what each stage did and cost."""
+    table = Table("stage", "seconds", "CPU seconds", "did", box=None, pad_edge=False)
+    for cost in costs:
+        table.add_row(cost.stage, f"{cost.wall_seconds:.2f}", f"{cost.cpu_seconds:.2f}", cost.did)
+    table.add_row("all", f"{sum(c.wall_seconds for c in costs):.2f}", f"{sum(c.cpu_seconds for c in costs):.2f}", "")
+    console.print(table)
+
+
+def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
+    """Prints why an account has its verdicts, one line of business after the other."""
+    if as_json:
+        print(json.dumps([asdict(each) for each in found], default=str))
+        return
+    for each in found:
+        where = (
+            f"line {each.line}"
+            if each.line == each.leading_line
+            else f"the account as a whole (by its line {each.leading_line})"
+        )
+        before = f", before that {each.previous_segment}" if each.previous_segment else ""
+        console.print(
+            f"\n[bold]{each.account_id}[/bold], {where}: [bold]{each.segment}[/bold], {each.stage}, score {each.score:.1f}"
+        )
+        console.print(
+            f"since {each.segment_since}{before}; evidence {each.evidence:.0%}; as of {each.as_of}; to do: {each.treatment}"
+        )
+        console.print(each.reasons)
+        table = Table("counts", "because", box=None, pad_edge=False)
+        table.columns[0].justify = "right"
+        table.add_row(f"{each.base_points:+.2f}", "base of the ruler")
+        for part in each.parts:
+            table.add_row(f"{part.points:+.2f}", part.words)
+        table.add_row(f"{each.log_odds:+.2f}", f"in all; a client from {each.enters_at:+.2f} on")
+        console.print(table)
+
+
+def print_fitted(changes: Sequence[Change], out: Path) -> None:
+    """Prints what fitting a ruler changed."""
+    table = Table("feature", "neutral", "scale", "was neutral", "was scale", box=None, pad_edge=False)
+    for each in changes:
+        table.add_row(
+            each.feature,
+            f"{each.neutral:,.2f}",
+            f"{each.scale:,.2f}",
+            f"{each.old_neutral:,.2f}",
+            f"{each.old_scale:,.2f}",
+        )
+    console.print(table)
+    console.print(
+        f"Written to {out}. No run uses it until a business file names it: review it, then set scoring: {out}"
+    )
+
+
+def print_checks(path: Path, found: Sequence[Checked], as_json: bool) -> None:
+    """Prints what the check of a business file found."""
+    if as_json:
+        print(json.dumps([asdict(each) for each in found], default=str))
+        return
+    for each in found:
+        console.print(f"[green]ok[/green] {each.what}: {each.found}")
+    console.print(f"{path}: ready to run. Nothing was published.")

@@ -1,0 +1,13 @@
+-- One row: recurring revenue of an account in one line that starts on one day, booked on one day, for one term. Additive.
+-- From order_lines; money in the reporting currency. A term of n months (1 where none is given) lasts floor(365 n / 12) days from its
+-- first.
+select
+    account_id,
+    line,
+    order_day as starts_on,
+    booked_on,
+    cast(floor(coalesce(term_months, 1) * 365 / 12) as integer) as term_days,
+    cast(sum(amount) as decimal(18, 4)) as amount
+from order_lines
+where is_recurring
+group by account_id, line, order_day, booked_on, coalesce(term_months, 1)

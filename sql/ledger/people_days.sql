@@ -1,0 +1,40 @@
+-- One row: a person in one role for an account in one line on one day: 'handler' for the business, 'contact' for the account. Additive.
+-- From engagements (personal events) and order_lines (a handler serves an order day once, however many lines it has).
+with contacts_of_people as (
+    select
+        account_id,
+        line,
+        'handler' as person_role,
+        handler as person,
+        occurred_on as contact_day
+    from engagements
+    where is_personal and handler is not null
+    union all
+    select
+        account_id,
+        line,
+        'contact' as person_role,
+        contact as person,
+        occurred_on as contact_day
+    from engagements
+    where is_personal and contact is not null
+    union all
+    select distinct
+        account_id,
+        line,
+        'handler' as person_role,
+        handler as person,
+        order_day as contact_day
+    from order_lines
+    where amount > 0 and handler is not null
+)
+
+select
+    account_id,
+    line,
+    person_role,
+    person,
+    contact_day,
+    count(*) as contacts
+from contacts_of_people
+group by account_id, line, person_role, person, contact_day

@@ -1,0 +1,424 @@
+"""The flow on a real Prefect server, and the command that serves it."""
+
+import os
+import socket
+import sqlite3
+import subprocess
+import sysconfig
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pytest
+from prefect import __version__, flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterName,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_engine import run_flow as run_prefect_flow
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Scheduled
+
+from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
+from config.settings import load
+from flows.lock import held
+from flows.nightly import TASKS, may_pass_later, run_flow, segment_accounts
+from flows.runs import at_work, example_file, new_run, run_stages
+from flows.serve import SILENCE, deployments
+from flows.warehouse import live
+from tests.end_to_end.serving import Running, forwarder, rapport, small_firm, until
+
+ROOT = Path(__file__).parents[2]
+TOKYO = ZoneInfo("Asia/Tokyo")
+LAST_DAY = date(2026, 2, 28)
+DUE = datetime(2026, 2, 11, 3, 30, tzinfo=TOKYO)  # in UTC it is still the 10th
+RUN_SECONDS = 120
+
+
+def deployment(client, name: str):
+    return client.read_deployment_by_name(f"segment-accounts/{name}")
+
+
+def started(client, name: str, **parameters: object):
+    """A run of a deployment, for the worker to take up."""
+    wanted = deployment(client, name).id
+    return client.create_flow_run_from_deployment(wanted, parameters=parameters, state=Scheduled()).id
+
+
+def ended(client, run_id):
+    """The run when it has come to its end."""
+
+    def look():
+        found = client.read_flow_run(run_id)
+        return found if found.state.is_final() else None
+
+    return until(look, RUN_SECONDS, f"the end of run {run_id}")
+
+
+def artifacts(client, run_id) -> dict[str, str]:
+    """Description of each artifact of a run, by key."""
+    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+    return {each.key: each.description for each in client.read_artifacts(artifact_filter=mine)}
+
+
+def run_named(client, name: str):
+    (found,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_=name)))
+    return found
+
+
+def without_its_server(folder: Path, server: str) -> Running:
+    """`rapport run`, with its server gone from when the flow has begun: until then it waits for the business's state."""
+    state = small_firm(folder).parent / "state"
+    state.mkdir()
+    command = ["run", "--config", "firm.yaml", "--as-of", "2026-02-27", "--wait", "2m"]
+    with forwarder(server) as (address, cut), ExitStack() as lock:
+        lock.enter_context(held(state / "lock", "the state", "test", datetime.now(UTC)))
+        with rapport(folder, command, PREFECT_API_URL=f"{address}/api", PREFECT_CLIENT_MAX_RETRIES="1") as running:
+            running.line("Beginning flow run", within_seconds=120)
+            cut()
+            lock.close()
+            running.process.wait(120)
+    return running
+
+
+def with_a_temporary_server(folder: Path, database: Path) -> Running:
+    """`rapport run --prefect`, with a file missing."""
+    small_firm(folder).with_name("orders.csv").unlink()
+    prefect = folder / ".rapport/prefect"
+    prefect.mkdir(parents=True)
+    with closing(sqlite3.connect(database)) as its, closing(sqlite3.connect(prefect / "prefect.db")) as ours:
+        its.backup(ours)  # making a new one takes ten seconds
+    with rapport(folder, ["run", "--config", "firm.yaml", "--prefect"]) as running:
+        running.process.wait(240)
+    return running
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What takes its time, and goes on beside the tests: runs by the worker, commands in folders of their own."""
+
+    form: UUID
+    day: UUID
+    without_its_server: Future[Running]
+    with_a_temporary_server: Future[Running]
+
+
+@pytest.fixture(scope="module")
+def meanwhile(served, tmp_path_factory) -> Generator[Meanwhile]:
+    folder = tmp_path_factory.mktemp("commands")
+    ours = temporary_settings({PREFECT_API_URL: served.api})
+    with ThreadPoolExecutor() as pool, ours, get_client(sync_client=True) as client:
+        yield Meanwhile(
+            started(client, "ad-hoc", as_of="2026-01-31", dry_run=True),
+            started(client, "nightly", as_of="soon"),
+            pool.submit(without_its_server, folder / "away", served.address),
+            pool.submit(with_a_temporary_server, folder / "alone", served.database),
+        )
+
+
+@pytest.fixture
+def at_the_firm(served, monkeypatch, tmp_path, meanwhile) -> Path:
+    """A small firm's business file in a working directory of its own."""
+    file = small_firm(tmp_path / "firm")
+    monkeypatch.chdir(file.parent)
+    monkeypatch.setenv("RAPPORT_CONFIG_DIR", str(file.parent))
+    return file
+
+
+def published(folder: Path) -> tuple[str, list[tuple]]:
+    """The content hash in the ledger, and the verdicts without the run that gave them."""
+    with duckdb.connect(folder / "warehouse.duckdb", read_only=True) as con:
+        return (
+            con.execute("select content_hash from rapport.runs").fetchall()[0][0],
+            con.execute("select * exclude (run_id) from rapport.account_segments order by all").fetchall(),
+        )
+
+
+def test_the_pinned_versions_make_a_server(served, client):
+    assert client.api_version() == __version__
+
+
+def test_serving_keeps_prefects_files_with_ours_and_tells_nobody(served, client):
+    assert served.database.exists()
+    settings = client.request("GET", "/admin/settings").json()
+    assert settings["server"]["analytics_enabled"] is False
+    assert settings["server"]["ui"]["show_promotional_content"] is False
+    assert settings["server"]["concurrency"]["lease_storage"].endswith("filesystem")
+
+
+def test_the_night_is_due_at_half_past_three_in_the_business_s_zone(served, client):
+    nightly = deployment(client, "nightly")
+
+    def look():
+        of_it = DeploymentFilter(id=DeploymentFilterId(any_=[nightly.id]))
+        coming = client.read_flow_runs(deployment_filter=of_it, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+        return [run for run in coming if run.auto_scheduled][:3]
+
+    coming = until(look, 60, "the scheduler")
+    first = coming[0].expected_start_time.astimezone(TOKYO)
+    assert first > datetime.now(TOKYO)
+    half_past_three = first.replace(hour=3, minute=30, second=0, microsecond=0)
+    nights = [half_past_three + timedelta(days=later) for later in range(3)]
+    assert [run.expected_start_time for run in coming] == nights
+    assert {run.parameters["business"] for run in coming} == {"firm"}
+    assert deployment(client, "ad-hoc").schedules == []
+
+
+def test_the_form_explains_every_field(client):
+    fields = deployment(client, "ad-hoc").parameter_openapi_schema["properties"]
+    assert list(fields) == ["business", "as_of", "rebuild", "dry_run", "wait_seconds"]
+    assert all(len(field["description"]) > 20 for field in fields.values())
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"business": "../firm"}, {"business": "a/b"}, {"business": ""}, {"wait_seconds": -1}, {"dry_run": "perhaps"}],
+    ids=str,
+)
+def test_the_server_refuses_what_the_form_does_not_allow(client, parameters):
+    with pytest.raises(PrefectHTTPStatusError, match=f"Validation failed for field '{next(iter(parameters))}'"):
+        started(client, "ad-hoc", **parameters)
+
+
+def test_the_flow_publishes_what_the_stages_alone_publish(client, at_the_firm, tmp_path, monkeypatch):
+    segment_accounts(business="firm", as_of=LAST_DAY)
+    alone = small_firm(tmp_path / "alone")
+    monkeypatch.chdir(alone.parent)
+    run = new_run(load(alone), as_of=LAST_DAY)
+    with at_work(run):
+        list(run_stages(run, announce=lambda _: None))
+    assert published(alone.parent) == published(at_the_firm.parent)
+
+
+def test_a_run_counts_up_to_the_day_before_it_was_due_however_late_it_starts_and_again(client, at_the_firm):
+    due = client.create_flow_run(segment_accounts, parameters={"business": "firm"}, state=Scheduled(scheduled_time=DUE))
+    for _ in range(2):
+        run = client.read_flow_run(due.id)
+        run_prefect_flow(segment_accounts, flow_run=run, parameters=run.parameters)
+        assert client.read_flow_run(due.id).name == "firm, due 2026-02-10 18:30 UTC"
+        ledger = live(at_the_firm.parent / "warehouse.duckdb")
+        assert ledger
+        assert ledger["as_of"] == date(2026, 2, 10)
+        client.set_flow_run_state(due.id, Scheduled(), force=True)
+
+
+def test_an_unknown_business_fails_the_run_with_a_sentence(client, at_the_firm):
+    with pytest.raises(ConfigurationError):
+        segment_accounts(business="nobody")
+    state = run_named(client, "nobody, due").state
+    assert state.name == "Failed"
+    assert f"ConfigurationError: {at_the_firm.parent}/nobody.yaml: there is no such file." in state.message
+
+
+def test_a_refused_gate_fails_the_run_with_its_sentence_and_publishes_nothing(client, at_the_firm, capfd):
+    small_firm(at_the_firm.parent, unfit_orders=9)
+    with pytest.raises(GateRefused) as refused:
+        run_flow(at_the_firm, date(2026, 2, 26), rebuild=False, dry_run=False, wait_seconds=0, show=True)
+    assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in str(refused.value)
+    run = run_named(client, "firm up to 2026-02-26")
+    assert run.state.name == "Failed"
+    assert run.state.message == f"Flow run encountered an exception: GateRefused: {refused.value}"
+    assert live(at_the_firm.parent / "warehouse.duckdb") is None
+    said = capfd.readouterr().err
+    assert "check_incoming: 122 orders" in said
+    assert "Traceback" not in said
+
+
+def test_the_flow_publishes_of_the_bundled_example_what_the_stages_alone_publish(client, tmp_path, monkeypatch):
+    hashes = {}
+    for way in ("flow", "stages"):
+        folder = tmp_path / way
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        monkeypatch.delenv("RAPPORT_CONFIG_DIR", raising=False)
+        if way == "flow":
+            segment_accounts()
+        else:
+            run = new_run(load(example_file()))
+            with at_work(run):
+                list(run_stages(run, announce=lambda _: None))
+        ledger = live(folder / ".rapport/example/warehouse.duckdb")
+        assert ledger
+        assert ledger["as_of"] == date(2025, 12, 31)
+        hashes[way] = ledger["content_hash"]
+    assert hashes["flow"] == hashes["stages"]
+
+
+def test_only_reading_and_publishing_are_tried_again():
+    assert {each.name: each.retries for each in TASKS if each.retries} == {"extract": 2, "publish": 2}
+
+
+def attempts(faults: Sequence[Exception]) -> list[int]:
+    """How often a stage that fails so is tried, where it may be tried twice."""
+    tried = []
+
+    @task(retries=1, retry_condition_fn=may_pass_later)
+    def stage(number: int) -> None:
+        tried.append(number)
+        raise faults[number]
+
+    @flow
+    def night() -> str:
+        for number in range(len(faults)):
+            stage(number, return_state=True)
+        return "over"
+
+    night()
+    return [tried.count(number) for number in range(len(faults))]
+
+
+FAULTS = [
+    SourceError("x"),
+    WarehouseError("x"),
+    Busy("x"),
+    OSError("x"),
+    GateRefused("x"),
+    ConfigurationError("x"),
+    KeyError("x"),
+]
+
+
+def test_a_deployment_s_run_waits_for_what_may_pass(client, monkeypatch):
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "any")
+    assert attempts(FAULTS) == [2, 2, 2, 2, 1, 1, 1]
+
+
+def test_who_runs_it_by_hand_hears_of_a_fault_at_once(client):
+    assert attempts(FAULTS) == [1] * len(FAULTS)
+
+
+def test_artifacts_that_cannot_be_written_do_not_fail_the_run(served, client, at_the_firm, caplog):
+    with ExitStack() as stack:
+        address, _ = stack.enter_context(forwarder(served.address, refused=b"POST /api/artifacts/"))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: f"{address}/api", PREFECT_CLIENT_MAX_RETRIES: 0}))
+        segment_accounts(business="firm", as_of=date(2026, 2, 25), dry_run=True)
+    assert run_named(client, "firm up to 2026-02-25").state.name == "Completed"
+    assert "the artifacts could not be written" in caplog.text
+
+
+def test_prefects_own_command_deploys_the_same(served, client, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAPPORT_CONFIG_DIR", raising=False)
+    bundled = deployments(None)
+    text = (ROOT / "prefect.yaml").read_text()
+    for each in bundled:
+        text = text.replace(f"name: {each['name']}", f"name: {each['name']}-by-hand")
+    (tmp_path / "prefect.yaml").write_text(text)
+    done = subprocess.run(
+        [Path(sysconfig.get_path("scripts"), "prefect"), "--no-prompt", "deploy", "--all"],
+        env=os.environ | {"PREFECT_API_URL": served.api},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for each in bundled:
+        by_hand, by_serve = deployment(client, f"{each['name']}-by-hand"), deployment(client, each["name"])
+        assert by_hand.parameters == each["parameters"] == {"business": "hartley"}
+        assert [s.schedule.model_dump(include={"cron", "timezone"}) for s in by_hand.schedules] == each["schedules"]
+        assert [s.schedule.cron for s in by_serve.schedules] == [s["cron"] for s in each["schedules"]]
+        for alike in (
+            "entrypoint",
+            "parameter_openapi_schema",
+            "enforce_parameter_schema",
+            "work_pool_name",
+            "description",
+        ):
+            assert getattr(by_hand, alike) == getattr(by_serve, alike)
+
+
+def test_a_taken_port_is_told(tmp_path):
+    file = small_firm(tmp_path / "firm")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with rapport(file.parent, ["serve", "--config", "firm.yaml", "--port", str(port)]) as running:
+            running.line(f"port {port}: Address already in use. Choose another, or leave it out.", within_seconds=30)
+            assert running.process.wait(30) == 2
+
+
+def test_a_prefect_yaml_beside_the_business_goes_before_the_bundled_one(at_the_firm):
+    (at_the_firm.parent / "prefect.yaml").write_text(
+        """
+deployments:
+  - name: early
+    entrypoint: flows.nightly.segment_accounts
+    schedules: [{cron: 0 1 * * *}]
+    work_pool: {name: rapport}
+  - name: others
+    entrypoint: elsewhere.flow
+    work_pool: {name: theirs}
+"""
+    )
+    assert deployments(at_the_firm) == [
+        {
+            "name": "early",
+            "entrypoint": "flows.nightly.segment_accounts",
+            "work_pool": {"name": "rapport"},
+            "parameters": {"business": "firm"},
+            "schedules": [{"cron": "0 1 * * *", "timezone": "Asia/Tokyo"}],
+        }
+    ]
+
+
+def test_without_a_server_there_is_a_temporary_one_and_a_fault_is_a_message_and_an_exit_code(meanwhile):
+    running = meanwhile.with_a_temporary_server.result()
+    begun, message = running.lines
+    assert begun.startswith("Beginning flow run 'firm, due ")
+    assert message.startswith("orders (source ledger): no file matches orders.csv.")
+    assert running.process.returncode == SourceError.exit_code
+
+
+def test_a_server_that_goes_away_does_not_keep_the_run_from_publishing(meanwhile):
+    running = meanwhile.without_its_server.result()
+    assert any("the Prefect server went away during the run" in line for line in running.lines)
+    assert not any("Traceback" in line for line in running.lines)
+    assert running.process.returncode == 1
+    ledger = live(running.folder / "warehouse.duckdb")
+    assert ledger
+    assert ledger["as_of"] == date(2026, 2, 27)
+
+
+def test_a_run_takes_what_was_entered_in_the_form(served, client, meanwhile):
+    run = ended(client, meanwhile.form)
+    assert run.state.name == "Completed", run.state.message
+    assert run.name == "firm up to 2026-01-31"
+    found = artifacts(client, run.id)
+    assert found.keys() == {"segments", "stages", "run"}
+    assert found["segments"] == "Segments by line, Small firm, 2026-01-31"
+    assert found["run"] == "dry run: nothing was published"
+
+
+def test_a_day_that_is_none_fails_the_run_with_a_sentence(client, meanwhile):
+    run = ended(client, meanwhile.day)
+    assert run.state.name == "Failed"
+    assert "as_of: Input should be a valid date" in run.state.message
+
+
+def test_two_deployments_do_not_run_at_the_same_time(client, meanwhile):
+    runs = sorted((ended(client, run_id) for run_id in (meanwhile.form, meanwhile.day)), key=lambda run: run.start_time)
+    assert {run.deployment_id for run in runs} == {deployment(client, name).id for name in ("nightly", "ad-hoc")}
+    for one, after in pairwise(runs):
+        assert one.end_time <= after.start_time
+
+
+def test_with_a_server_serve_is_only_a_worker(served, client, meanwhile):
+    for run_id in (meanwhile.form, meanwhile.day):
+        ended(client, run_id)
+    with rapport(served.folder, ["serve", "--config", "firm.yaml"], PREFECT_API_URL=served.api) as second:
+        second.line("Deployments: nightly, ad-hoc", within_seconds=60)
+        assert not any(line.startswith("Prefect server") for line in second.lines)
+    assert client.api_healthcheck() is None
+    assert len(client.read_automations_by_name(SILENCE)) == 1

@@ -1,0 +1,90 @@
+"""A process that publishes and comes to harm on the way, as each line on its standard input tells it to.
+
+It forks for each command, so that the libraries are loaded once, and answers with a line of JSON: what publishing
+returned, what it raised, or the signal that ended it.
+"""
+
+import json
+import linecache
+import os
+import re
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from config.errors import RapportError
+from flows import lock, warehouse
+
+TRACED = {warehouse.__file__, lock.__file__}
+OPERATION = re.compile(
+    r"\.(replace|unlink|rmtree|copyfile|copyfileobj|chmod|mkdir|open|flock|lockf|truncate|write|flush)\(|sync\("
+    r'|\.execute\(f?"(begin|create|alter|comment|delete|insert|commit|checkpoint)'
+)
+
+
+def killed_before_operation(number: int, functions: list[str]) -> set:
+    """Kills itself before the nth line that it comes to with an operation on a file or database, and counts these."""
+    come_to = set()
+
+    def trace(frame, event, _):
+        code = frame.f_code
+        if code.co_filename not in TRACED or (functions and code.co_name not in functions):
+            return None
+        place = code.co_filename, frame.f_lineno
+        if event == "line" and place not in come_to and OPERATION.search(linecache.getline(*place)):
+            come_to.add(place)
+            if len(come_to) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    sys.settrace(trace)
+    return come_to
+
+
+def harmed_at_call(function: str, harm: str):
+    """Runs a statement of Python before the first line of a function of the warehouse."""
+
+    def trace(frame, event, _):
+        if frame.f_code.co_filename == warehouse.__file__ and frame.f_code.co_name == function and event == "call":
+            sys.settrace(None)
+            exec(harm, {"os": os, "signal": signal, "Path": Path, **frame.f_locals})
+        return None
+
+    sys.settrace(trace)
+
+
+def published(command: dict) -> dict:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if "file_bytes" in command:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL if command["is_fatal"] else signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (command["file_bytes"], command["file_bytes"]))
+    operations = killed_before_operation(command.get("operation", 0), command.get("functions", []))
+    if "function" in command:
+        harmed_at_call(command["function"], command["harm"])
+    try:
+        done = warehouse.publish(Path(command["package"]), Path(command["warehouse"]), command.get("wait_seconds", 0))
+    except RapportError as error:
+        return {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    finally:
+        sys.settrace(None)
+    return {"changed": done.changed, "operations": len(operations)}
+
+
+def answer(command: dict) -> dict:
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receiving)
+        os.write(sending, json.dumps(published(command)).encode())
+        os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(child, 0)
+    return json.loads(text) if text else {"signal": os.WTERMSIG(status)}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)

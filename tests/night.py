@@ -1,0 +1,174 @@
+"""A night's work on rows in memory: the statements of `sql/` and the functions of `transforms/`, without files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from config.scoring import Ruler
+from config.tables import ENGAGEMENTS, ORDERS, Column, Table
+from flows.duck import materialise
+from flows.stages import LEDGER, STATISTICS, days_of
+from tests import oracle
+from transforms.features import relationship_features
+from transforms.judgement import judgement
+from transforms.purchase_models.fits import LineFit
+from transforms.purchase_models.occasions import MbgNbd
+from transforms.purchase_models.values import GammaGamma
+from transforms.purchases import PurchaseModels, with_outlook
+from transforms.score import scores
+from transforms.transitions import with_history
+from transforms.verdicts import verdicts
+
+Row = dict[str, Any]
+
+MODELS = PurchaseModels(
+    occasions={line: LineFit(MbgNbd(*oracle.MBG_NBD), "own", None) for line in ("all", "law", "shop")},
+    values={
+        line: LineFit(GammaGamma(*oracle.GAMMA_GAMMA, correlation=0.0), "own", None) for line in ("all", "law", "shop")
+    },
+)
+
+EVERY_COLUMN = frozenset(column.name for column in (*ORDERS, *ENGAGEMENTS))
+NOTHING_PUBLISHED = pl.DataFrame(
+    schema={
+        "account_id": pl.String,
+        "line": pl.String,
+        "as_of": pl.Date,
+        "segment": pl.String,
+        "segment_since": pl.Date,
+        "previous_segment": pl.String,
+    }
+)
+POLARS_TYPES = {
+    "VARCHAR": pl.String,
+    "TIMESTAMP": pl.Datetime("us"),
+    "DATE": pl.Date,
+    "DOUBLE": pl.Float64,
+    "INTEGER": pl.Int32,
+    "BIGINT": pl.Int64,
+    "BOOLEAN": pl.Boolean,
+    "DECIMAL(18,4)": pl.Decimal(18, 4),
+}
+
+
+def checked(conformed: Table, day: str) -> Table:
+    """The columns of a `checked_` table."""
+    return (
+        Column("source", "VARCHAR", "name", ""),
+        Column("batch", "VARCHAR", "id", ""),
+        Column("position", "BIGINT", "row", ""),
+        Column("known_at", "TIMESTAMP", "UTC", ""),
+        *conformed,
+        Column(day, "DATE", "day", ""),
+        Column("reason", "VARCHAR", "text", ""),
+    )
+
+
+CHECKED_ORDERS = checked(ORDERS, "ordered_on")
+CHECKED_ENGAGEMENTS = checked(ENGAGEMENTS, "occurred_on")
+
+
+@dataclass(frozen=True)
+class Night:
+    """What a night computes.
+
+    Attributes:
+        statistics: `account_lines`, one row per account x line.
+        features: of the same rows, in the same order.
+        scored: the same rows with score, raw segment, stage.
+        segments: as published: the same rows and the roll-ups, with reasons.
+        summary: `segment_summary`.
+    """
+
+    statistics: pl.DataFrame
+    features: pl.DataFrame
+    scored: pl.DataFrame
+    segments: pl.DataFrame
+    summary: pl.DataFrame
+
+
+def memory(threads: int = 1, timezone: str = "UTC") -> duckdb.DuckDBPyConnection:
+    """A connection to an empty database in memory."""
+    con = duckdb.connect(":memory:", config={"threads": threads})
+    con.execute(f"set TimeZone = '{timezone}'")
+    return con
+
+
+def fill(con: duckdb.DuckDBPyConnection, table: str, columns: Table, rows: Iterable[Row]) -> None:
+    """Makes a table of these rows."""
+    schema = {column.name: POLARS_TYPES[column.type] for column in columns}
+    con.register("given", pl.DataFrame(list(rows), schema=schema))
+    con.execute(f"create or replace table {table} as select * from given")
+    con.unregister("given")
+
+
+def conformed(con: duckdb.DuckDBPyConnection, orders: Iterable[Row], engagements: Iterable[Row]) -> None:
+    """Fills `orders` and `engagements` from checked rows."""
+    fill(con, "checked_orders", CHECKED_ORDERS, orders)
+    fill(con, "checked_engagements", CHECKED_ENGAGEMENTS, engagements)
+    materialise(con, "staging/orders")
+    materialise(con, "staging/engagements")
+
+
+def statistics(
+    con: duckdb.DuckDBPyConnection, orders: Iterable[Row], engagements: Iterable[Row], as_of: date
+) -> pl.DataFrame:
+    """`account_lines` of these rows."""
+    conformed(con, orders, engagements)
+    return reduced(con, as_of)
+
+
+def reduced(con: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
+    """`account_lines` of the rows in `orders` and `engagements`."""
+    for name in (*LEDGER, *STATISTICS):
+        materialise(con, name, days_of(as_of))
+    return con.sql("select * from account_lines").pl()
+
+
+def features(
+    con: duckdb.DuckDBPyConnection, orders: Iterable[Row], engagements: Iterable[Row], as_of: date
+) -> pl.DataFrame:
+    """The features of these rows, where the business records every column."""
+    return featured(statistics(con, orders, engagements, as_of), as_of)
+
+
+def featured(statistics: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """The features of these statistics, by purchase models with the parameters of the oracle."""
+    outlook = with_outlook(statistics, MODELS, as_of).with_columns(margin_share=1.0)
+    return relationship_features(outlook.lazy(), as_of, EVERY_COLUMN).collect()
+
+
+def night(
+    con: duckdb.DuckDBPyConnection,
+    orders: Iterable[Row],
+    engagements: Iterable[Row],
+    as_of: date,
+    ruler: Ruler,
+    previous: pl.DataFrame = NOTHING_PUBLISHED,
+) -> Night:
+    """A whole night on these rows, in the steps of `flows.stages`."""
+    conformed(con, orders, engagements)
+    return judged(con, as_of, ruler, previous)
+
+
+def judged(
+    con: duckdb.DuckDBPyConnection, as_of: date, ruler: Ruler, previous: pl.DataFrame = NOTHING_PUBLISHED
+) -> Night:
+    """A whole night on the rows in `orders` and `engagements`."""
+    known = reduced(con, as_of)
+    found = featured(known, as_of)
+    scored = verdicts(scores(found.lazy(), ruler), known.lazy(), as_of, ruler).collect()
+    segments = with_history(judgement(found, known, ruler, as_of, "USD").verdicts, previous, as_of)
+    con.register("account_features", found)
+    con.register("account_segments", segments)
+    materialise(con, "warehouse/segment_summary")
+    return Night(known, found, scored, segments, con.sql("select * from segment_summary").pl())
+
+
+def by_account(frame: pl.DataFrame) -> dict[tuple[str, str], Row]:
+    """The rows of a frame by account and line."""
+    return {(row["account_id"], row["line"]): row for row in frame.to_dicts()}

@@ -1,0 +1,106 @@
+"""account_lines.sql: an account in one line, and all its statistics."""
+
+from tests.drawn import Row, drawn, ordered, put, result
+
+COUNTS = [
+    "occasions",
+    "occasions_12m",
+    "gaps_12m",
+    "gap_days_12m",
+    "gap_days_squared_12m",
+    "channel_known_days_12m",
+    "self_service_days_12m",
+    "prepaid_booked_12m",
+    "prepaid_recognised_12m",
+    "personal_contacts_12m",
+    "inbound_12m",
+    "outbound_12m",
+    "live_contact_days_12m",
+    "co_development_mass",
+    "referrals_24m",
+    "scores_12m",
+    "score_sum_12m",
+    "active_months",
+]
+UNKNOWN = [
+    "first_order_on",
+    "last_order_on",
+    "revenue_total",
+    "revenue_12m",
+    "custom_12m",
+    "custom_known_12m",
+    "recurring_12m",
+    "recurring_known_12m",
+    "service_12m",
+    "service_known_12m",
+    "monthly_revenue_sum",
+    "monthly_revenue_squared_sum",
+    "contract_runs_until",
+    "first_contact_on",
+    "last_contact_on",
+    "first_two_way_on",
+    "last_two_way_on",
+]
+
+
+def account_lines(*rows: Row) -> list[Row]:
+    """The rows expected: a count that is not given is 0, all else unknown."""
+    nothing = {"account_id": "A", "line": "all"} | dict.fromkeys(COUNTS, 0) | dict.fromkeys(UNKNOWN)
+    return ordered(nothing | row for row in rows)
+
+
+def known(text: str) -> Row:
+    return drawn(text, account_id="A", line="all")[0]
+
+
+def test_every_account_and_line_with_an_order_or_an_event_has_one_row(con):
+    put(con, "order_statistics", drawn("account_id line\nA all\nA law\nB all"))
+    put(con, "contact_statistics", drawn("account_id line\nA law\nC all"))
+    assert result(con, "features/account_lines") == account_lines(
+        {"account_id": "A"}, {"account_id": "A", "line": "law"}, {"account_id": "B"}, {"account_id": "C"}
+    )
+
+
+def test_a_row_holds_all_the_statistics_of_its_account_and_line(con):
+    orders = known(
+        """
+        first_order_on  last_order_on  occasions  occasions_12m  gaps_12m  gap_days_12m  gap_days_squared_12m
+        2025-01-01      2026-01-01     9          8              7         60            500
+        """
+    ) | known(
+        """
+        revenue_12m  custom_12m  custom_known_12m  recurring_12m  recurring_known_12m  service_12m  service_known_12m
+        800          1           2                 3              4                    5            6
+        """
+    )
+    channels = known("revenue_total channel_known_days_12m self_service_days_12m\n900 4 3")
+    months = known("monthly_revenue_sum monthly_revenue_squared_sum\n800 90000")
+    prepaid = known("prepaid_booked_12m prepaid_recognised_12m contract_runs_until\n1200 600.5 2026-12-31")
+    contacts = known(
+        """
+        first_contact_on  last_contact_on  first_two_way_on  last_two_way_on  inbound_12m  outbound_12m
+        2025-02-01        2026-02-01       2025-02-02        2026-01-31       10           9
+        """
+    ) | known(
+        """
+        personal_contacts_12m  live_contact_days_12m  co_development_mass  referrals_24m  scores_12m  score_sum_12m
+        20                     8                      1.5                  2              3           2.25
+        """
+    )
+    active = known("active_months\n11")
+    put(con, "order_statistics", [orders | channels])
+    put(con, "monthly_revenue", [months])
+    put(con, "recognised_revenue", [prepaid])
+    put(con, "contact_statistics", [contacts])
+    put(con, "active_months", [active])
+    every = orders | channels | months | prepaid | contacts | active
+    assert set(every) == {"account_id", "line", *COUNTS, *UNKNOWN}
+    assert result(con, "features/account_lines") == [every]
+
+
+def test_statistics_of_another_line_or_account_stay_out(con):
+    put(con, "order_statistics", [known("occasions\n1")])
+    put(con, "monthly_revenue", drawn("account_id line monthly_revenue_sum\nA law 5\nB all 5"))
+    put(con, "recognised_revenue", drawn("account_id line prepaid_booked_12m\nA law 5\nB all 5"))
+    put(con, "active_months", drawn("account_id line active_months\nA law 5\nB all 5"))
+    assert result(con, "features/account_lines") == account_lines({"occasions": 1})

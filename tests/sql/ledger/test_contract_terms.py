@@ -1,0 +1,59 @@
+"""contract_terms.sql: prepaid recurring revenue by its first day and its term."""
+
+import pytest
+
+from tests.drawn import Row, drawn, ordered, put, result
+
+
+def lines(text: str) -> list[Row]:
+    on = {"order_day": "2026-03-01", "booked_on": "2026-03-01"}
+    return drawn(text, account_id="A", line="all", amount=100, is_recurring=True, **on)
+
+
+def terms(text: str) -> list[Row]:
+    on = drawn("starts_on booked_on\n2026-03-01 2026-03-01")[0]
+    return ordered(drawn(text, account_id="A", line="all", amount=100, **on))
+
+
+@pytest.mark.parametrize(
+    ("months", "days"), [(2, 60), (3, 91), (6, 182), (11, 334), (12, 365), (18, 547), (24, 730), (120, 3650)]
+)
+def test_a_term_lasts_its_part_of_365_days_a_year_in_whole_days(con, months, days):
+    put(con, "order_lines", lines(f"term_months\n{months}"))
+    assert result(con, "ledger/contract_terms") == terms(f"term_days\n{days}")
+
+
+def test_what_is_not_recurring_or_not_for_longer_than_a_month_is_no_prepayment(con):
+    given = """
+        is_recurring  term_months
+        no            12
+        -             12
+        yes           -
+        yes           1
+    """
+    put(con, "order_lines", lines(given))
+    assert result(con, "ledger/contract_terms") == []
+
+
+def test_prepayments_add_up_by_account_line_first_day_booking_and_term(con):
+    given = """
+        account_id  line  order_day   booked_on   term_months  amount
+        A           all   2026-03-01  2026-03-01  12           1200
+        A           all   2026-03-01  2026-03-01  12           600
+        A           all   2026-03-01  2026-05-01  12           -600
+        A           all   2026-03-01  2026-03-01  2            80
+        A           all   2026-03-02  2026-03-02  12           40
+        A           law   2026-03-01  2026-03-01  12           20
+        B           all   2026-03-01  2026-03-01  12           10
+    """
+    put(con, "order_lines", lines(given))
+    expected = """
+        account_id  line  starts_on   booked_on   term_days  amount
+        A           all   2026-03-01  2026-03-01  365        1800
+        A           all   2026-03-01  2026-05-01  365        -600
+        A           all   2026-03-01  2026-03-01  60         80
+        A           all   2026-03-02  2026-03-02  365        40
+        A           law   2026-03-01  2026-03-01  365        20
+        B           all   2026-03-01  2026-03-01  365        10
+    """
+    assert result(con, "ledger/contract_terms") == terms(expected)

@@ -1,0 +1,142 @@
+"""order_lines.sql: an order line with the day it counts on and the day it was booked."""
+
+import pytest
+
+from tests.drawn import Row, drawn, ordered, put, result
+
+UNKNOWN = ["is_custom", "is_recurring", "is_service", "term_months"]
+
+
+def orders(text: str) -> list[Row]:
+    """Orders as they stand: what is not drawn is as ordinary as can be."""
+    return drawn(text, source="shop", order_id="o1", account_id="A", line="all", amount=100, is_cancelled=False)
+
+
+def lines(text: str) -> list[Row]:
+    """The lines expected."""
+    return ordered(drawn(text, account_id="A", line="all", amount=100, is_self_service=None, **dict.fromkeys(UNKNOWN)))
+
+
+def test_a_sale_counts_on_the_day_it_was_booked_with_all_that_is_known_of_it(con):
+    given = """
+        ordered_on  amount   is_custom  is_recurring  is_service  term_months
+        2026-03-01  99.1234  yes        no            -           12
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount   is_custom  is_recurring  is_service  term_months
+        2026-03-01  2026-03-01  99.1234  yes        no            -           12
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+def test_a_return_that_names_its_order_counts_on_the_day_of_that_order(con):
+    given = """
+        order_id  ordered_on  amount
+        o1        2026-03-01  100
+        o1        2026-04-10  -40
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount
+        2026-03-01  2026-03-01  100
+        2026-03-01  2026-04-10  -40
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+def test_a_return_of_an_order_of_several_days_counts_on_the_first(con):
+    given = """
+        ordered_on  amount
+        2026-03-05  100
+        2026-03-01  100
+        2026-03-09  -40
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount
+        2026-03-01  2026-03-01  100
+        2026-03-01  2026-03-09  -40
+        2026-03-05  2026-03-05  100
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+@pytest.mark.parametrize("other", ["order_id o2", "account_id B", "line law", "source till"])
+def test_a_return_without_a_sale_of_its_own_counts_on_its_own_day(con, other):
+    column, value = other.split()
+    sale, back = orders("ordered_on amount\n2026-03-01 100\n2026-04-10 -40")
+    put(con, "orders", [sale | {column: value}, back])
+    kept = {column: value} if column in ("account_id", "line") else {}
+    expected = lines("order_day booked_on amount\n2026-03-01 2026-03-01 100\n2026-04-10 2026-04-10 -40")
+    assert result(con, "staging/order_lines") == ordered(row | kept if row["amount"] > 0 else row for row in expected)
+
+
+def test_a_return_of_the_day_of_its_order_or_before_it_counts_on_its_own_day(con):
+    given = """
+        order_id  ordered_on  amount
+        o1        2026-03-01  100
+        o1        2026-03-01  -40
+        o2        2026-03-01  100
+        o2        2026-02-28  -40
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount
+        2026-02-28  2026-02-28  -40
+        2026-03-01  2026-03-01  -40
+        2026-03-01  2026-03-01  100
+        2026-03-01  2026-03-01  100
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+def test_a_return_of_a_cancelled_order_counts_on_its_own_day(con):
+    given = """
+        ordered_on  amount  is_cancelled
+        2026-03-01  100     yes
+        2026-04-10  -40     no
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount
+        2026-03-01  2026-03-01  0
+        2026-04-10  2026-04-10  -40
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+def test_a_cancelled_line_is_worth_nothing_be_it_a_sale_or_a_return(con):
+    given = """
+        order_id  ordered_on  amount  is_cancelled
+        o1        2026-03-01  100     yes
+        o2        2026-03-02  100     no
+        o2        2026-03-09  -100    yes
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount
+        2026-03-01  2026-03-01  0
+        2026-03-02  2026-03-02  100
+        2026-03-09  2026-03-09  0
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
+def test_a_sale_is_self_service_without_a_handler_or_by_a_channel_of_that_kind(con):
+    given = """
+        order_id  handler  channel       amount  is_cancelled
+        o1        -        phone         100     no
+        o2        h1       phone         100     no
+        o3        h1       web           100     no
+        o4        h1       self_service  100     no
+        o5        -        -             100     no
+        o6        h1       -             100     no
+        o7        -        web           -100    no
+        o8        -        web           0       no
+        o9        -        web           100     yes
+    """
+    put(con, "orders", [row | {"account_id": row["order_id"], "ordered_on": "2026-03-01"} for row in orders(given)])
+    found = {row["account_id"]: row["is_self_service"] for row in result(con, "staging/order_lines")}
+    unknown = dict.fromkeys(["o5", "o6", "o7", "o8", "o9"])
+    assert found == {"o1": True, "o2": False, "o3": True, "o4": True} | unknown

@@ -1,0 +1,218 @@
+"""Segment, stage, treatment and roll-up, at their boundaries."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from tests.frames import feature_frame, statistic_frame
+from tests.rulers import ruler
+from transforms.score import scores
+from transforms.verdicts import TREATMENTS, rolled_up, verdicts
+
+AS_OF = date(2026, 3, 31)
+
+
+def judged(base: float = 0.0, enter: float = 50, leave: float = 45, **known) -> dict:
+    """The verdict on an account that scores at its ruler's base, of which these statistics are known."""
+    scale = ruler(base=base, enter=enter, leave=leave, satisfaction=(1, 0.5, 1))
+    scored = scores(feature_frame({}).lazy(), scale)
+    return verdicts(scored, statistic_frame(known).lazy(), AS_OF, scale).collect().to_dicts()[0]
+
+
+def ago(days: int) -> date:
+    return AS_OF - timedelta(days=days)
+
+
+def customer(occasions: int, first: int, last: int, **known) -> dict:
+    """The verdict on a customer that ordered on so many days, the first and the last so many days ago."""
+    return judged(base=-1, occasions=occasions, first_order_on=ago(first), last_order_on=ago(last), **known)
+
+
+# --- segment
+
+
+@pytest.mark.parametrize(
+    ("base", "occasions", "segment"),
+    [
+        (0.0, 2, "client"),
+        (-1e-12, 2, "customer"),
+        (5.0, 2, "client"),
+        (-5.0, 2, "customer"),
+        (5.0, 1, "customer"),
+        (-5.0, 1, "customer"),
+        (5.0, 0, "prospect"),
+        (-5.0, 0, "prospect"),
+    ],
+)
+def test_a_client_scores_at_least_what_it_takes_and_has_ordered_on_two_days(base, occasions, segment):
+    verdict = judged(base=base, occasions=occasions, first_order_on=ago(500), last_order_on=ago(5))
+    assert (verdict["raw_segment"], verdict["segment"]) == (segment, segment)
+
+
+# --- stage
+
+
+def test_a_customer_with_one_occasion_is_one_time_however_new_or_long_ago():
+    assert customer(1, 0, 0)["stage"] == "one_time"
+    assert customer(1, 900, 900)["stage"] == "one_time"
+    assert customer(1, 10, 10, contract_runs_until=AS_OF)["stage"] == "one_time"
+
+
+def test_an_account_is_new_for_90_days_from_its_first_order_or_contact():
+    assert customer(2, 89, 89)["stage"] == "new"
+    assert customer(2, 90, 90)["stage"] != "new"
+    assert customer(2, 80, 80, first_contact_on=ago(89))["stage"] == "new"
+    assert customer(2, 80, 80, first_contact_on=ago(90))["stage"] != "new"
+
+
+def test_quiet_is_measured_from_the_last_order_or_two_way_contact():
+    assert customer(2, 130, 100)["stage"] == "at_risk"
+    assert customer(2, 130, 100, first_two_way_on=ago(120), last_two_way_on=ago(60))["stage"] == "active"
+    assert customer(2, 130, 60, first_two_way_on=ago(120), last_two_way_on=ago(100))["stage"] == "active"
+    assert customer(2, 130, 100, first_contact_on=ago(120), last_contact_on=ago(1))["stage"] == "at_risk"
+
+
+@pytest.mark.parametrize(
+    ("last", "stage"),
+    [(0, "active"), (60, "active"), (61, "at_risk"), (120, "at_risk"), (121, "lapsed"), (900, "lapsed")],
+)
+def test_an_account_is_at_risk_past_two_and_lapsed_past_four_of_the_least_usual_gaps(last, stage):
+    assert customer(3, last + 60, last, first_contact_on=ago(1000))["stage"] == stage
+    assert customer(3, last + 31, last, first_contact_on=ago(1000))["stage"] == stage
+
+
+@pytest.mark.parametrize(("last", "stage"), [(200, "active"), (201, "at_risk"), (400, "at_risk"), (401, "lapsed")])
+def test_the_usual_gap_is_the_mean_of_the_accounts_own_where_that_is_longer(last, stage):
+    assert customer(4, last + 300, last)["stage"] == stage
+
+
+def test_a_running_contract_keeps_an_account_active_through_its_last_day():
+    assert customer(2, 900, 800, contract_runs_until=AS_OF)["stage"] == "active"
+    assert customer(2, 900, 800, contract_runs_until=ago(1))["stage"] == "lapsed"
+
+
+@pytest.mark.parametrize(
+    ("known", "stage"),
+    [
+        ({"first_contact_on": ago(89), "last_contact_on": ago(89)}, "new"),
+        ({"first_contact_on": ago(90), "last_contact_on": ago(0)}, "lapsed"),
+        ({"first_contact_on": ago(90), "last_two_way_on": ago(60)}, "active"),
+        ({"first_contact_on": ago(90), "last_two_way_on": ago(61)}, "at_risk"),
+        ({"first_contact_on": ago(200), "last_two_way_on": ago(121)}, "lapsed"),
+        ({}, "lapsed"),
+    ],
+)
+def test_a_prospect_has_the_stage_of_its_contacts_and_without_any_is_lapsed(known, stage):
+    verdict = judged(**known)
+    assert (verdict["segment"], verdict["stage"]) == ("prospect", stage)
+
+
+# --- treatment
+
+
+def test_every_segment_and_stage_that_there_can_be_has_a_treatment_of_its_own():
+    stages = ("new", "active", "at_risk", "lapsed")
+    possible = {(segment, stage) for segment in ("client", "customer", "prospect") for stage in stages}
+    assert set(TREATMENTS) == possible | {("customer", "one_time")}
+    assert len(set(TREATMENTS.values())) == len(TREATMENTS)
+
+
+def test_the_treatment_follows_from_segment_and_stage():
+    assert customer(1, 5, 5)["treatment"] == TREATMENTS["customer", "one_time"]
+    assert judged()["treatment"] == TREATMENTS["prospect", "lapsed"]
+
+
+def test_each_row_is_judged_by_its_own_statistics():
+    scale = ruler(enter=50, satisfaction=(1, 0.5, 1))
+    names = [{"account_id": name} for name in "BAC"]
+    counts = [{"account_id": name, "occasions": count} for name, count in zip("BAC", (0, 1, 2), strict=True)]
+    scored = scores(feature_frame(*names).lazy(), scale)
+    found = verdicts(scored, statistic_frame(*counts).lazy(), AS_OF, scale).collect()
+    assert dict(zip(found["account_id"], found["segment"], strict=True)) == {
+        "B": "prospect",
+        "A": "customer",
+        "C": "client",
+    }
+
+
+# --- roll-up
+
+
+def whole(*lines: tuple[str, str, float, str | None, int]) -> dict:
+    """The account as a whole, of lines given as name, segment, score, revenue and contacts."""
+    columns = {
+        "account_id": pl.String,
+        "line": pl.String,
+        "segment": pl.String,
+        "score": pl.Float64,
+        "revenue_12m": pl.Decimal(18, 4),
+        "personal_contacts_12m": pl.Int64,
+    }
+    rows = [
+        ("A", name, segment, score, revenue and Decimal(revenue), contacts)
+        for name, segment, score, revenue, contacts in lines
+    ]
+    found = rolled_up(pl.DataFrame(rows, schema=columns, orient="row")).to_dicts()
+    assert [(row["account_id"], row["line"]) for row in found] == [("A", "*")]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("law", "shop", "segment"),
+    [
+        ("10", "90", "client"),
+        ("9.9999", "90.0001", "customer"),
+        ("0.3", "2.7", "client"),
+        ("0.2999", "2.7001", "customer"),
+        ("0.0001", "0.0009", "client"),
+        ("11111111.1111", "99999999.9999", "client"),
+    ],
+)
+def test_a_line_with_a_tenth_of_revenue_leads_and_with_less_it_does_not(law, shop, segment):
+    assert whole(("law", "client", 80, law, 0), ("shop", "customer", 20, shop, 0))["segment"] == segment
+
+
+@pytest.mark.parametrize(("law", "shop", "segment"), [(1, 9, "client"), (1, 10, "customer"), (3, 27, "client")])
+def test_a_line_with_a_tenth_of_contacts_leads_and_with_less_it_does_not(law, shop, segment):
+    assert whole(("law", "client", 80, "0", law), ("shop", "customer", 20, "100", shop))["segment"] == segment
+
+
+def test_a_line_with_a_tenth_of_contacts_leads_even_without_revenue_or_with_less_than_none():
+    assert whole(("law", "client", 80, None, 5), ("shop", "customer", 20, "100", 0))["segment"] == "client"
+    assert whole(("law", "client", 80, "-500", 5), ("shop", "customer", 20, "100", 0))["segment"] == "client"
+
+
+def test_what_one_line_gave_back_does_not_make_another_line_weigh_more():
+    assert whole(("law", "client", 80, "9", 0), ("shop", "customer", 20, "91", 0), ("web", "customer", 9, "-90", 0))[
+        "segment"
+    ] == ("customer")
+
+
+def test_where_no_line_has_revenue_or_contacts_any_line_can_lead():
+    assert whole(("law", "client", 80, "0", 0), ("shop", "customer", 20, None, 0))["segment"] == "client"
+
+
+def test_a_client_leads_before_a_customer_before_a_prospect_then_the_score_then_the_name():
+    assert (
+        whole(("a", "prospect", 99, "10", 1), ("b", "customer", 50, "10", 1), ("c", "client", 60, "10", 1))["score"]
+        == 60
+    )
+    assert whole(("a", "prospect", 99, "10", 1), ("b", "customer", 50, "10", 1))["score"] == 50
+    assert whole(("a", "client", 61, "10", 1), ("b", "client", 62, "10", 1))["score"] == 62
+    assert whole(("b", "client", 61, "20", 1), ("a", "client", 61, "10", 1))["personal_contacts_12m"] == 1
+    assert whole(("b", "client", 61, "20", 7), ("a", "client", 61, "10", 8))["personal_contacts_12m"] == 8
+
+
+def test_the_account_has_the_revenue_of_all_its_lines_and_all_else_of_the_leading_one():
+    assert whole(
+        ("law", "client", 80, "10.5", 4), ("shop", "customer", 20, "-2.25", 9), ("web", "prospect", 7, None, 0)
+    ) == {
+        "account_id": "A",
+        "line": "*",
+        "segment": "client",
+        "score": 80,
+        "revenue_12m": Decimal("8.25"),
+        "personal_contacts_12m": 4,
+    }

@@ -1,0 +1,150 @@
+"""The reasons of a verdict in words: its largest contributions each way, and the nearest change that would flip it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from config.catalogue import BY_NAME, Feature
+from config.scoring import Gauge, Ruler
+from transforms.score import REACH, contribution, log_odds_at
+from transforms.words import DAYS_A_MONTH, in_words
+
+SIDES = ("for", "against")
+PLACES = (1, 2, 3)
+BEYOND = 1e-9  # log-odds past a threshold, so that rounding never leaves a change just short of it
+
+
+def reasons(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.DataFrame:
+    """The largest contributions of each row, at most three each way.
+
+    Args:
+        scored: one row per account x line, as `scores` gives it.
+        ruler: the ruler that scored it.
+        currency: the reporting currency, for amounts in words.
+
+    Returns:
+        Per row of `scored`, for each side ('for' or 'against' being a client) and place (1 is the largest) the words in
+        `for_1` ... `against_3` and the feature in `for_1_feature` ...; NULL where a side has fewer. Ties go to the feature that
+        the ruler names first.
+    """
+    names = list(ruler.features)
+    rows = np.arange(scored.height)
+    columns = []
+    for side, sign in zip(SIDES, (1, -1), strict=True):
+        left = scored.select(pl.col(contribution(name)) * sign for name in names).to_numpy(order="c", writable=True)
+        for place in PLACES:
+            largest = left.argmax(axis=1)
+            feature = np.where(left[rows, largest] > 0, largest, -1)
+            columns += _told_features(scored, names, feature, currency, f"{side}_{place}")
+            left[rows, largest] = 0
+    return pl.DataFrame(columns)
+
+
+def _told_features(
+    scored: pl.DataFrame, names: list[str], feature: np.ndarray, currency: str, column: str
+) -> Iterator[pl.Series]:
+    parts = ((np.flatnonzero(feature == index), BY_NAME[name], scored[name]) for index, name in enumerate(names))
+    yield _scattered(
+        column,
+        scored.height,
+        [(rows, in_words(each, values.gather(rows), currency)) for rows, each, values in parts if rows.size],
+    )
+    yield pl.Series([*names, None], dtype=pl.String).gather(feature % (len(names) + 1)).alias(f"{column}_feature")
+
+
+def _scattered(name: str, height: int, parts: list[tuple[np.ndarray, pl.Series]]) -> pl.Series:
+    """A text per row from texts of disjoint rows; NULL in the others."""
+    places = np.full(height, -1)
+    start = 0
+    for rows, _ in parts:
+        places[rows] = np.arange(start, start + rows.size)
+        start += rows.size
+    texts = pl.concat([*(texts for _, texts in parts), pl.Series([None], dtype=pl.String)])
+    return texts.gather(np.where(places < 0, start, places)).alias(name)
+
+
+def flips(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.Series:
+    """The nearest change of one known feature that would flip each verdict, in words; NULL where no single change would.
+
+    A client flips under `leave`, a customer from `enter` on; one purchase occasion never makes a client, so nothing flips
+    there. Nearest is the fewest steps of the ruler, within its reach of two steps and the range of the feature.
+    """
+    is_client = scored["segment"].eq("client").to_numpy()
+    target = np.where(is_client, log_odds_at(ruler.verdict.leave) - BEYOND, log_odds_at(ruler.verdict.enter) + BEYOND)
+    needed = target - scored["log_odds"].to_numpy()
+    has_come_back = scored.select(pl.col("order_days").fill_null(0) > 1).to_series().to_numpy()
+    fewest = np.full(scored.height, np.inf)
+    nearest = np.full(scored.height, -1)
+    for index, (name, gauge) in enumerate(ruler.features.items()):
+        value = _wanted(scored, name, gauge, needed)
+        steps = np.where(has_come_back & ~np.isnan(value), np.abs(needed / gauge.weight), np.inf)
+        nearest[steps < fewest] = index
+        fewest = np.minimum(fewest, steps)
+    parts = []
+    for index, (name, gauge) in enumerate(ruler.features.items()):
+        rows = np.flatnonzero(nearest == index)
+        if rows.size:
+            value = _wanted(scored[rows.tolist()], name, gauge, needed[rows])
+            reached = _reaching(value, np.sign(needed[rows] / gauge.weight), BY_NAME[name])
+            parts.append((rows, in_words(BY_NAME[name], pl.Series(reached), currency)))
+    return _scattered("flip", scored.height, parts)
+
+
+def _wanted(scored: pl.DataFrame, name: str, gauge: Gauge, needed: np.ndarray) -> np.ndarray:
+    """The value of one feature that would bring the log-odds needed; NaN where it is unknown, or no value of its would."""
+    low, high = _bounds(BY_NAME[name])
+    reading = (scored[contribution(name)].to_numpy() + needed) / gauge.weight
+    value = gauge.neutral + reading * gauge.scale
+    known = scored[name].is_not_null().to_numpy()
+    return np.where(known & (np.abs(reading) <= REACH) & (value >= low) & (value <= high), value, np.nan)
+
+
+def _bounds(feature: Feature) -> tuple[float, float]:
+    low = -np.inf if feature.low is None else feature.low
+    high = np.inf if feature.high is None else feature.high
+    return low, high
+
+
+def _reaching(values: np.ndarray, further: np.ndarray, feature: Feature) -> np.ndarray:
+    """The first value that words can say, in whole percent, months and so on, past the wanted value."""
+    if feature.unit == "premium":
+        whole = np.log1p(_rounded_on((np.exp(values) - 1) * 100, further) / 100)
+    else:
+        months_and_years = np.select([values < 90, values < 2 * 365], [1, DAYS_A_MONTH], 36.5)
+        step = {"share": 0.01, "number": 0.1, "days": months_and_years}.get(feature.unit, 1)
+        whole = _rounded_on(values / step, further) * step
+    return np.clip(whole, *_bounds(feature))
+
+
+def _rounded_on(values: np.ndarray, further: np.ndarray) -> np.ndarray:
+    return np.where(further > 0, np.ceil(values), np.floor(values))
+
+
+def told(reasons: pl.DataFrame, flips: pl.Series, segments: pl.Series) -> pl.Series:
+    """One text per row: what speaks for client, what against, and what would flip the verdict.
+
+    Args:
+        reasons: as `reasons` gives them.
+        flips: as `flips` gives them.
+        segments: the segment of each row.
+    """
+    said = {
+        side: pl.concat_str([pl.col(f"{side}_{place}") for place in PLACES], separator="; ", ignore_nulls=True).replace(
+            "", "nothing known"
+        )
+        for side in SIDES
+    }
+    other = pl.when(pl.col("segment") == "client").then(pl.lit("customer")).otherwise(pl.lit("client"))
+    change = (
+        pl.when(pl.col("segment") == "prospect")
+        .then(pl.lit(" No order yet."))
+        .when(pl.col("flip").is_null())
+        .then(pl.lit(" No single change would flip it."))
+        .otherwise(pl.format(" Would be a {} if: {}.", other, pl.col("flip")))
+    )
+    return (
+        reasons.with_columns(flips.alias("flip"), segments.alias("segment"))
+        .select(pl.format("For client: {}. Against: {}.{}", said["for"], said["against"], change).alias("reasons"))
+        .to_series()
+    )
