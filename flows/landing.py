@@ -144,7 +144,7 @@ def land(
     lookups = _lookups(con, where, source, folder / "lookup.part")
     new = []
     for origin, file in _origins(where, source).items():
-        here, before = f"{where}, file {file.name}", latest.get(origin)
+        here, before = f"{where}, file {origin}", latest.get(origin)
         sha256 = _digest([_sha256_of(here, file), *(part for lookup in lookups for part in lookup.made_of)])
         unchanged = before is not None and before.origin_sha256 == sha256 and not again
         if unchanged and _wanted(role, source, before.available, here) == (before.columns, before.key):
@@ -205,7 +205,7 @@ def verify(landed: Path, counted: Iterable[Batch]) -> None:
     if damaged:
         first = damaged[0]
         raise SourceError(
-            f"{first.role} (source {first.source}), file {Path(first.origin).name}: what was landed of it on "
+            f"{first.role} (source {first.source}), file {first.origin}: what was landed of it on "
             f"{first.known_at:%Y-%m-%d} in {first.path(landed)} is damaged or gone, as are {len(damaged):,} batches in "
             "all. Nothing was published. Run once with --rebuild, which lands every file again; bring back a file that "
             "is gone, or its batch from a backup."
@@ -417,7 +417,12 @@ def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, selec
     try:
         con.execute(f"copy ({select}) to {literal(str(temporary))} (format parquet, compression zstd)")
     except duckdb.Error as error:
-        raise unreadable(file.where, file.kind, error) from error
+        if temporary.name not in str(error):
+            raise unreadable(file.where, file.kind, error) from error
+        raise SourceError(
+            f"{file.where}: it cannot be landed in {target.parent} ({str(error).splitlines()[0]}). Nothing was published. "
+            "Make room there, or give `state` another place."
+        ) from error
     described = con.execute(f"describe select * from read_parquet({path_literal(temporary)})").fetchall()
     broken = file.broken()
     if broken:

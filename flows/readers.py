@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from flows.duck import identifier, literal
 DELIMITERS = ",;\t|"
 CHUNK_BYTES = 4 * 1024**2
 SHOWN_CHARACTERS = 10_000
+MOST_PASSES = 10
 
 _NOT_TEXT = {
     b"<": "HTML or XML, perhaps a login or error page that was saved under this name",
@@ -60,6 +61,14 @@ class Relation:
     columns: dict[str, str]
     sql: str
     broken: Callable[[], list[BrokenLine]]
+
+
+class _Survey(NamedTuple):
+    """A text file at a glance: the kinds of line end in it, whether it has double quotes, and its beginning."""
+
+    line_ends: set[str]
+    has_quotes: bool
+    start: bytes
 
 
 def relation(con: duckdb.DuckDBPyConnection, where: str, file: Path, file_format: Format, scratch: Path) -> Relation:
@@ -99,8 +108,8 @@ def path_literal(path: Path) -> str:
 
 def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) -> Relation:
     kind = "a CSV file in UTF-8"
-    ends, start = _surveyed(where, kind, file)
-    delimiter, header = _header(where, kind, start.decode("utf-8-sig", errors="replace"))
+    survey = _surveyed(where, kind, file)
+    delimiter, header = _header(where, kind, survey.start.decode("utf-8-sig", errors="replace"))
     columns = [name.strip() or f"column_{number}" for number, name in enumerate(header, start=1)]
     _require_distinct(where, columns)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
@@ -109,20 +118,101 @@ def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) 
     def read(source: Path) -> str:
         return f"read_csv({path_literal(source)}, columns = {{{types}}}, auto_detect = false, header = true, {options})"
 
-    sql = read(file)
-    if len(ends) > 1 and not _is_parsed(con, sql):
-        sql = read(_cleaned(file, scratch))
-    return Relation(where, kind, dict.fromkeys(columns, "VARCHAR"), sql, lambda: _rejected(con))
+    source, taken_out = _mended(con, file, survey, read, scratch)
+    return Relation(
+        where,
+        kind,
+        dict.fromkeys(columns, "VARCHAR"),
+        read(source),
+        lambda: sorted([*taken_out, *_rejected(con, where, source, survey, taken_out)]),
+    )
 
 
-def _is_parsed(con: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether DuckDB can read a CSV file with several kinds of line end: it can where all but one stand in quotes."""
-    forget_rejects(con)
-    try:
-        con.execute(f"select count(*) from {sql}").fetchall()
-    except duckdb.Error:
-        return False
-    return not _rejected(con)
+def _mended(
+    con: duckdb.DuckDBPyConnection, file: Path, survey: _Survey, read: Callable[[Path], str], scratch: Path
+) -> tuple[Path, list[BrokenLine]]:
+    """A CSV file that DuckDB gets through: where need be a copy, with one kind of line end and without open quotes.
+
+    A quote that is never closed takes every line up to the next quote with it, so the line that opens it is taken out.
+
+    Returns:
+        The file or its copy, and the lines taken out.
+    """
+    source: Path = file
+    taken_out: list[BrokenLine] = []
+    is_mixed = len(survey.line_ends) > 1
+    for _ in range(MOST_PASSES if is_mixed or survey.has_quotes else 0):
+        forget_rejects(con)
+        try:
+            con.execute(f"select count(*) from {read(source)}").fetchall()
+            refused = _refused(con, source, survey, taken_out)
+            is_read = not refused
+        except duckdb.Error:
+            refused, is_read = [], False
+        if is_mixed and source == file:
+            # what is refused may be due to the line ends
+            if is_read:
+                break
+        elif opening := [line for line, opens in refused if opens]:
+            taken_out += opening
+        else:
+            break
+        source = _cleaned(file, scratch, {line.line for line in taken_out})
+    return source, taken_out
+
+
+def _refused(
+    con: duckdb.DuckDBPyConnection, source: Path, survey: _Survey, taken_out: list[BrokenLine]
+) -> list[tuple[BrokenLine, bool]]:
+    """The lines that the CSV reader refused, and whether a quote that is never closed took the lines behind with it."""
+    found = con.execute(
+        "select line_byte_position, coalesce(any_value(csv_line), ''), min(error_message), "
+        "bool_or(error_type in ('UNQUOTED VALUE', 'LINE SIZE OVER MAXIMUM')) "
+        "from reject_errors group by line_byte_position order by line_byte_position"
+    ).fetchall()
+    line_end = b"\r" if survey.line_ends == {"\r"} else b"\n"
+    # of Windows' line ends the second half may count as the line's beginning
+    starts = [position - 1 + len(text) - len(text.lstrip("\r\n")) for position, text, _, _ in found]
+    numbers = _line_numbers(source, starts, line_end, sorted(line.line for line in taken_out))
+    lines = []
+    for number, (_, text, why, is_about_quotes) in zip(numbers, found, strict=True):
+        first, *more = re.split(r"[\r\n]+", text.strip("\r\n"))
+        opens = is_about_quotes and bool(more)
+        lines.append((BrokenLine(number, first if opens else text.strip("\r\n"), why.rstrip(".")), opens))
+    return lines
+
+
+def _line_numbers(file: Path, starts: list[int], line_end: bytes, taken_out: list[int]) -> list[int]:
+    """The numbers that lines which start at these places, ascending, had before others were taken out."""
+    numbers, at, number = [], 0, 1
+    with _opened(file) as stream:
+        for start in starts:
+            while at < start:
+                chunk = stream.read(min(CHUNK_BYTES, start - at))
+                at, number = at + len(chunk), number + chunk.count(line_end)
+            before = number
+            for other in taken_out:
+                before += other <= before
+            numbers.append(before)
+    return numbers
+
+
+def _rejected(
+    con: duckdb.DuckDBPyConnection, where: str, source: Path, survey: _Survey, taken_out: list[BrokenLine]
+) -> list[BrokenLine]:
+    """The lines that the CSV reader refused.
+
+    Raises:
+        SourceError: one still took others with it.
+    """
+    refused = _refused(con, source, survey, taken_out)
+    opening = next((line for line, opens in refused if opens), None)
+    if opening:
+        raise SourceError(
+            f"{where}: line {opening.line} opens a quote that is never closed, as {len(taken_out):,} lines do, and what is "
+            "behind it cannot be told apart. Nothing was read. Deliver the file again, with quotes in values doubled."
+        )
+    return [line for line, _ in refused]
 
 
 def forget_rejects(con: duckdb.DuckDBPyConnection) -> None:
@@ -146,19 +236,6 @@ def _header(where: str, kind: str, start: str) -> tuple[str, list[str]]:
     return delimiter, header
 
 
-def _rejected(con: duckdb.DuckDBPyConnection) -> list[BrokenLine]:
-    """The lines that the CSV reader refused; a quote that is never closed takes many lines with it."""
-    found = con.execute(
-        "select line, coalesce(any_value(csv_line), ''), min(error_message) from reject_errors "
-        "group by line order by line"
-    ).fetchall()
-    return [
-        BrokenLine(line + offset, text[:SHOWN_CHARACTERS], why.rstrip("."))
-        for line, lines, why in found
-        for offset, text in enumerate(re.split(r"\r?\n|\r", lines.rstrip("\r\n")))
-    ]
-
-
 def _parquet(con: duckdb.DuckDBPyConnection, where: str, file: Path, _scratch: Path) -> Relation:
     kind, sql = "a whole Parquet file", f"read_parquet({path_literal(file)})"
     try:
@@ -170,8 +247,8 @@ def _parquet(con: duckdb.DuckDBPyConnection, where: str, file: Path, _scratch: P
 
 def _json(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) -> Relation:
     kind = "JSON lines or an array of objects"
-    _, start = _surveyed(where, kind, file)
-    source = _cleaned(file, scratch) if start.startswith(codecs.BOM_UTF8) else file
+    start = _surveyed(where, kind, file).start
+    source = _cleaned(file, scratch, ()) if start.startswith(codecs.BOM_UTF8) else file
     is_array = start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
     shape = "format = 'array'" if is_array else "format = 'newline_delimited', ignore_errors = true"
     objects = f"read_json_objects({path_literal(source)}, {shape})"
@@ -230,27 +307,25 @@ def _require_distinct(where: str, columns: list[str]) -> None:
         )
 
 
-def _surveyed(where: str, kind: str, file: Path) -> tuple[set[str], bytes]:
+def _surveyed(where: str, kind: str, file: Path) -> _Survey:
     """Reads a text file once to its end, which checks the sum that gzip keeps: DuckDB does not.
-
-    Returns:
-        The kinds of line end in it, and its beginning.
 
     Raises:
         SourceError: it is compressed badly, or plainly something else.
     """
-    ends: set[str] = set()
-    start = b""
+    line_ends: set[str] = set()
+    has_quotes, start = False, b""
     try:
         with _opened(file) as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 start = start or chunk
                 # a line end may lie across two chunks
                 chunk += stream.read(1) if chunk.endswith(b"\r") else b""
+                has_quotes = has_quotes or b'"' in chunk
                 both = chunk.count(b"\r\n")
-                ends |= {"\r\n"} if both else set()
-                ends |= {"\n"} if chunk.count(b"\n") > both else set()
-                ends |= {"\r"} if chunk.count(b"\r") > both else set()
+                line_ends |= {"\r\n"} if both else set()
+                line_ends |= {"\n"} if chunk.count(b"\n") > both else set()
+                line_ends |= {"\r"} if chunk.count(b"\r") > both else set()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise unreadable(where, kind, error) from error
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
@@ -259,16 +334,17 @@ def _surveyed(where: str, kind: str, file: Path) -> tuple[set[str], bytes]:
     other = next((what for mark, what in _NOT_TEXT.items() if text.startswith(mark)), None)
     if other:
         raise SourceError(f"{where}: it is {other}, not {kind}. Nothing was read. Deliver the file again.")
-    return ends, start
+    return _Survey(line_ends, has_quotes, start)
 
 
-def _cleaned(file: Path, scratch: Path) -> Path:
-    """A copy without byte order mark and with one kind of line end."""
+def _cleaned(file: Path, scratch: Path, without: Container[int]) -> Path:
+    """A copy without byte order mark, with one kind of line end, and without the lines of these numbers."""
     scratch.parent.mkdir(parents=True, exist_ok=True)
     with _opened(file) as source, scratch.open("wb") as target:
-        for number, line in enumerate(source):
-            text = line if number else line.removeprefix(codecs.BOM_UTF8)
-            target.write(text.rstrip(b"\r\n").replace(b"\r", b" ") + b"\n")
+        for number, line in enumerate(source, start=1):
+            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if number not in without:
+                target.write(text.rstrip(b"\r\n").replace(b"\r", b" ") + b"\n")
     return scratch
 
 

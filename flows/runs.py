@@ -58,6 +58,7 @@ def new_run(
     rebuild: bool = False,
     dry_run: bool = False,
     wait_seconds: float = 0,
+    accept_change: str | None = None,
     now: datetime | None = None,
 ) -> Run:
     """A run with its name; counted up to `as_of`, else the business file's day, else yesterday in the business's zone.
@@ -82,6 +83,7 @@ def new_run(
         rebuild=rebuild,
         dry_run=dry_run,
         wait_seconds=wait_seconds,
+        accept_change=accept_change,
     )
 
 

@@ -83,6 +83,7 @@ class Run:
         rebuild: land the sources again, whatever was landed before.
         dry_run: stop before publishing.
         wait_seconds: how long to wait for another run to let go of the warehouse.
+        accept_change: why a change of segments beyond the gate's limit is right; None lets the gate hold it.
     """
 
     business: Business
@@ -93,6 +94,7 @@ class Run:
     rebuild: bool = False
     dry_run: bool = False
     wait_seconds: float = 0
+    accept_change: str | None = None
 
     @property
     def folder(self) -> Path:

@@ -375,9 +375,9 @@ deployments:
 
 def test_without_a_server_there_is_a_temporary_one_and_a_fault_is_a_message_and_an_exit_code(meanwhile):
     running = meanwhile.with_a_temporary_server.result()
-    begun, message = running.lines
-    assert begun.startswith("Beginning flow run 'firm, due ")
-    assert message.startswith("orders (source ledger): no file matches orders.csv.")
+    assert len(running.lines) == 2, "\n".join(running.lines)
+    assert running.lines[0].startswith("Beginning flow run 'firm, due ")
+    assert running.lines[1].startswith("orders (source ledger): no file matches orders.csv.")
     assert running.process.returncode == SourceError.exit_code
 
 

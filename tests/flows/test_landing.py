@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import random
+import resource
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -202,7 +204,7 @@ def test_a_file_that_is_gone_and_lacks_a_column_of_the_new_mapping_has_to_come_b
     with pytest.raises(SourceError) as refused:
         ingested(business)
     assert str(refused.value) == (
-        "orders (source shop), file a.csv: there is no column net, which amount is read from.\n"
+        "orders (source shop), file in/a.csv: there is no column net, which amount is read from.\n"
         "Its columns are account, amount, at, id, no. No other was landed of it on 2026-01-15, and it is gone. "
         "Nothing was published. Bring the file back, or give the column a list of alternatives."
     )
@@ -383,6 +385,24 @@ def test_one_bad_file_leaves_what_is_landed_of_the_others(folder):
     csv(folder, "in/b.csv", HEADER, SECOND)
     assert [batch.origin for batch in landed(business, NEXT_NIGHT)] == ["in/b.csv"]
     assert column(ingested(business).orders, "order_id") == ["o1", "o2"]
+
+
+def test_a_disk_without_room_is_told_and_leaves_nothing_half_landed(folder):
+    csv(folder, "shop.csv", HEADER, *(f"{random.random()},1,A,2026-01-05,10.00" for _ in range(2_000)))
+    business = firm(source("shop.csv"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(SourceError) as refused:
+            landed(business)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    told = str(refused.value)
+    assert told.startswith("orders (source shop), file shop.csv: it cannot be landed in state/landed/shop (IO Error")
+    assert told.endswith("Nothing was published. Make room there, or give `state` another place.")
+    assert batches(Path("state/landed"), "shop") == []
+    assert len(landed(business, NEXT_NIGHT)) == 1
+    assert sorted(path.suffix for path in Path("state/landed/shop").iterdir()) == [".json", ".parquet"]
 
 
 def test_a_cleaned_copy_of_a_file_does_not_stay_behind(folder):

@@ -142,14 +142,45 @@ def test_broken_lines_of_a_csv_file_are_told_and_the_others_read(read):
     )
 
 
-def test_every_line_that_an_open_quote_takes_with_it_is_told(read):
-    found, broken = read("a.csv", b'id,note\na,1\nb,"x\nc,2\nd,3\n')
-    assert found == [{"id": "a", "note": "1"}]
-    assert [(each.line, each.text) for each in broken] == [(3, 'b,"x'), (4, "c,2"), (5, "d,3")]
+def test_of_an_open_quote_the_one_line_is_told_and_all_behind_it_read(read):
+    found, broken = read("a.csv", b'id,note\na,"1\n1"\nb,"x\nc,"2"\nd,3\ne,"y\nf,4\ng\nh,5\n')
+    assert found == [
+        {"id": "a", "note": "1\n1"},
+        {"id": "c", "note": "2"},
+        {"id": "d", "note": "3"},
+        {"id": "f", "note": "4"},
+        {"id": "h", "note": "5"},
+    ]
+    assert broken == [
+        BrokenLine(4, 'b,"x', "Value with unterminated quote found"),
+        BrokenLine(7, 'e,"y', "Value with unterminated quote found"),
+        BrokenLine(9, "g", "Expected Number of Columns: 2 Found: 1"),
+    ]
+
+
+def test_an_open_quote_before_millions_of_characters_costs_one_line(read):
+    rest = b"".join(b"%d,x\n" % number for number in range(300_000))
+    found, broken = read("a.csv", b'id,note\na,"1\n' + rest)
+    assert (len(found), [(each.line, each.text) for each in broken]) == (300_000, [(2, 'a,"1')])
+
+
+def test_a_record_of_several_lines_that_is_broken_is_told_as_one(read):
+    found, broken = read("a.csv", b'id,note\na,"1\n2",3\nb,4\n')
+    assert found == [{"id": "b", "note": "4"}]
+    assert broken == [BrokenLine(2, 'a,"1\n2",3', "Expected Number of Columns: 2 Found: 3")]
+
+
+def test_a_file_in_which_no_end_of_open_quotes_is_found_is_refused(read):
+    content = b"id,note\n" + b"".join(b'a,"%d\nb,"x"y\n' % number for number in range(50))
+    with pytest.raises(SourceError) as refused:
+        read("a.csv", content + b'a,"x\n')
+    assert "opens a quote that is never closed" in str(refused.value)
 
 
 def test_of_a_broken_line_only_the_beginning_is_kept(read):
     _, broken = read("a.csv", b"id,note\na," + b"x" * 3_000_000 + b"\n")
+    assert [(each.line, len(each.text)) for each in broken] == [(2, 10_000)]
+    _, broken = read("a.jsonl", b'{"id": 1}\n{"id": ' + b"x" * 3_000_000 + b"\n")
     assert [(each.line, len(each.text)) for each in broken] == [(2, 10_000)]
 
 

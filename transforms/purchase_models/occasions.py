@@ -151,14 +151,14 @@ class ParetoNbd:
         r, alpha, s, beta = astuple(self)
         silence = (r + x) * np.log((alpha + T) / (alpha + t_x)) + s * np.log((beta + T) / (beta + t_x))
         since_last = self._tail(x, t_x)
-        beyond_now = np.minimum(np.exp(-silence) * self._tail(x, T) / since_last, 1)
+        beyond_now = np.exp(-silence) * self._tail(x, T) / since_last
         with np.errstate(divide="ignore"):  # bought on the last day counted: no time to drop out, odds 0
             return np.log(s / (r + s + x) * since_last) + silence + np.log1p(-beyond_now)
 
     def _tail(self, x: np.ndarray, weeks: np.ndarray) -> np.ndarray:
         r, alpha, s, beta = astuple(self)
         if alpha >= beta:
-            beside = s + 2e-6 if _is_whole(s) else s  # hyp2f1 fails where s is whole
+            beside = s + 2e-6 if _is_whole(s) else s  # here hyp2f1 fails where s is whole, below where r is
             return hyp2f1(1, r + x, r + x + 1 + beside, (alpha - beta) / (alpha + weeks))
         beside = r + 2e-6 if _is_whole(r) else r
         ratio = (alpha + weeks) / (beta + weeks)

@@ -69,6 +69,21 @@ def test_dropping_out_at_any_moment_is_what_its_story_says(model, history):
     assert judged(model, *history) == pytest.approx(oracle.pareto(model, *history), rel=2e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        ParetoNbd(0.7, 5220.6, 1.0, 2.61),
+        ParetoNbd(0.7, 3000.0, 2.0, 0.5),
+        ParetoNbd(2.0, 1.4047125613375067, 0.45591318455741775, 3549.2666655310463),
+        ParetoNbd(2.0, 0.4277358352551862, 0.13651483338167417, 2144.827346888135),
+    ],
+    ids=str,
+)
+def test_whole_shapes_and_very_unlike_scales_do_not_lose_the_chance_to_be_alive(model):
+    alive = model.p_alive(*columns((0, 0.0, 10.0)))[0]
+    assert alive == pytest.approx(oracle.pareto(model, 0, 0.0, 10.0, 52)[1], rel=1e-5)
+
+
 @pytest.mark.parametrize("renewals", [0, 1, 2, 7, 40])
 def test_survival_of_contracts_is_what_its_story_says(renewals):
     model = Sbg(alpha=0.668, beta=3.806)

@@ -108,6 +108,11 @@ def test_the_order_of_rows_does_not_change_a_digit_of_the_fit():
     assert fit_gamma_gamma(frame.sample(fraction=1, shuffle=True, seed=5)) == fit_gamma_gamma(frame)
 
 
+def test_money_in_decimals_has_the_same_fit():
+    decimals = accounts(300).with_columns(pl.col("mean_repeat_value").cast(pl.Decimal(18, 2)))
+    assert fit_gamma_gamma(decimals) == fit_gamma_gamma(accounts(300))
+
+
 @pytest.mark.parametrize("unit", [0.01, 150.0, 1e6])
 def test_another_currency_unit_scales_the_money_and_nothing_else(unit):
     ours, theirs = fit_gamma_gamma(accounts(300)), fit_gamma_gamma(accounts(300, unit=unit))
