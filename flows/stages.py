@@ -27,7 +27,7 @@ from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS
 from flows import conform, landing
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
-from flows.package import seal
+from flows.package import seal, verified
 from flows.warehouse import live, location, opened
 from flows.warehouse import publish as publish_package
 from transforms.features import relationship_features, unrecorded_features
@@ -239,9 +239,16 @@ def audit_outgoing(run: Run) -> str:
 def publish(run: Run) -> str:
     """Seals the result and makes it visible in the warehouse all at once, unless it is there already."""
     with _work(run) as con:
-        package = seal(con, run.package, _ledger_row(run, con), _published_tables())
+        seal(con, run.package, _ledger_row(run, con), _published_tables())
+    return publish_sealed(run)
+
+
+def publish_sealed(run: Run) -> str:
+    """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
+    with _work(run) as con:
+        package = verified(con, run.package)
     present = live(location(run.business))
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
         return f"nothing changed: run {present['run_id']} already published this result"

@@ -35,10 +35,11 @@ from prefect.states import Scheduled
 
 from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
 from config.settings import load
+from flows.alerts import SILENCE
 from flows.lock import held
 from flows.nightly import TASKS, may_pass_later, run_flow, segment_accounts
 from flows.runs import at_work, example_file, new_run, run_stages
-from flows.serve import SILENCE, deployments
+from flows.serve import deployments
 from flows.warehouse import live
 from tests.end_to_end.serving import Running, forwarder, rapport, small_firm, until
 
@@ -180,7 +181,7 @@ def test_the_night_is_due_at_half_past_three_in_the_business_s_zone(served, clie
 
 def test_the_form_explains_every_field(client):
     fields = deployment(client, "ad-hoc").parameter_openapi_schema["properties"]
-    assert list(fields) == ["business", "as_of", "rebuild", "dry_run", "wait_seconds"]
+    assert list(fields) == ["business", "as_of", "known_at", "rebuild", "dry_run", "accept_change", "wait_seconds"]
     assert all(len(field["description"]) > 20 for field in fields.values())
 
 
@@ -396,8 +397,8 @@ def test_a_run_takes_what_was_entered_in_the_form(served, client, meanwhile):
     assert run.state.name == "Completed", run.state.message
     assert run.name == "firm up to 2026-01-31"
     found = artifacts(client, run.id)
-    assert found.keys() == {"segments", "stages", "run"}
-    assert found["segments"] == "Segments by line, Small firm, 2026-01-31"
+    assert found.keys() == {"progress", "segments", "reasons", "audits", "quarantine", "stages", "run", "published"}
+    assert found["segments"].startswith("Segments by line, Small firm, 2026-01-31")
     assert found["run"] == "dry run: nothing was published"
 
 
