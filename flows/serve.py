@@ -152,7 +152,8 @@ def register(chosen: Sequence[dict[str, Any]]) -> None:
             parameters=each["parameters"],
             schedules=[Cron(schedule["cron"], timezone=schedule["timezone"]) for schedule in each["schedules"]],
             work_pool_name=POOL,
-            job_variables={"working_dir": str(Path.cwd())},
+            # a command of its own, so that Prefect starts no process more to look for the flow, and none to look for its hooks
+            job_variables={"working_dir": str(Path.cwd()), "command": f"{sys.executable} -m prefect.engine"},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ).apply()
 

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 
 from prefect.exceptions import TerminationSignal
 
-END_SECONDS = 6
+END_SECONDS = 2.5  # the worker looks after 3 whether the process is gone, and then after 6
 
 
 @contextmanager
 def stoppable() -> Generator[None]:
     """Ends a stage when its process is told to end, as Prefect does to cancel a run.
 
-    DuckDB notices the signal at once, but raises an error of its own in place of Prefect's, and Great Expectations takes
-    that for a check that it could not evaluate. So the signal is remembered, and raised when the stage ends, however it
-    ended. Polars notices no signal: a process that is still there after some seconds is killed. Either way nothing is
-    lost: a publication is one rename, and the next run starts anew.
+    DuckDB notices the signal, but raises an error of its own in place of Prefect's, and Great Expectations takes that for
+    a check that it could not evaluate. So the signal is remembered, and raised when the stage ends, however it ended.
+    DuckDB finishes the rows that it has in hand first, and Polars notices no signal at all: a process that is still there
+    after some seconds is killed. Either way nothing is lost: a publication is one rename, and the next run starts anew.
 
     Raises:
         TerminationSignal: the process was told to end.
