@@ -197,7 +197,16 @@ ONE_MISTAKE = {
     ("currency: EUR", "currency: EUR\nruler: {}"): (
         4,
         "ruler: there is no such key here. The keys are business, timezone, currency, sources, scoring, warehouse,"
-        " as_of, state, gates, memory, threads.",
+        " as_of, state, margin_share, gates, alerts, memory, threads.",
+    ),
+    ("currency: EUR", "currency: EUR\nalerts: {published_by: '07:00'}"): (
+        4,
+        "alerts: published_by needs somebody to tell. Add notify, or leave it out.",
+    ),
+    ("currency: EUR", "currency: EUR\nalerts: {notify: json://host, stale_days: 3}"): (
+        4,
+        "alerts.notify: a secret is not written down here. Name the one place that holds it: {env: NAME} or"
+        " {prefect_block: name}.",
     ),
     ("kind: duckdb, path: out/warehouse.duckdb", "kind: duckdb, path: ''"): (
         15,
@@ -289,7 +298,7 @@ def test_a_byte_order_mark_is_no_mistake(written) -> None:
 def test_a_key_of_several_lines_is_told_on_one(written) -> None:
     assert mistakes(written(SHOP + '"two\\nlines": 1\n')) == [
         "shop.yaml:16: 'two\\nlines': there is no such key here. The keys are business, timezone, currency, sources,"
-        " scoring, warehouse, as_of, state, gates, memory, threads."
+        " scoring, warehouse, as_of, state, margin_share, gates, alerts, memory, threads."
     ]
 
 
@@ -415,6 +424,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys(written) -> None:
         (("retail", "mixed"), False),
         (("out/warehouse", "out/other"), False),
         (("currency: EUR", "currency: EUR\nmemory: 4GB\nthreads: 2"), True),
+        (("currency: EUR", "currency: EUR\nalerts: {notify: {env: X}, published_by: '07:00'}"), True),
     ],
 )
 def test_the_hash_follows_what_could_change_a_verdict_or_its_place(written, change: Any, same: bool) -> None:
