@@ -64,7 +64,7 @@ def alerts_of(client: SyncPrefectClient, business: Business, deployments: Sequen
 def ensure(client: SyncPrefectClient, wanted: AutomationCore) -> None:
     """Makes an automation, or changes the one of its name; one that is as wanted is not touched, and counts on."""
     for present in client.read_automations_by_name(wanted.name):
-        if AutomationCore.model_validate(present.model_dump()) != wanted:
+        if present.model_dump(include=set(AutomationCore.model_fields)) != wanted.model_dump():
             client.update_automation(present.id, wanted)
         return
     client.create_automation(wanted)

@@ -10,8 +10,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterName,
 )
+from prefect.events import Event
 from prefect.states import Cancelling, Scheduled
 
+from flows.alerts import silent_runs_crash
 from tests.end_to_end.serving import until
 
 RUN_SECONDS = 120
@@ -66,6 +68,27 @@ def run_named(client, name: str):
 def hurry(client, automation: str) -> None:
     """Lets an automation wait for ten seconds, the least that Prefect allows, where it would wait for hours."""
     (found,) = client.read_automations_by_name(automation)
-    core = AutomationCore.model_validate(found.model_dump())
+    core = AutomationCore.model_validate(found.model_dump(exclude={"id", "owner_resource"}))
     trigger = core.trigger.model_copy(update={"within": timedelta(seconds=10)})
     client.update_automation(found.id, core.model_copy(update={"trigger": trigger}))
+
+
+def notice_silence(client, run_id: UUID) -> None:
+    """Makes the automation against silence anew, for one run and ten seconds, and has that give a last sign of life."""
+    core = silent_runs_crash("segment-accounts")
+    alone = {"match": {"prefect.resource.id": f"prefect.flow-run.{run_id}"}, "within": timedelta(seconds=10)}
+    trigger = core.trigger.model_copy(update=alone)
+    client.create_automation(core.model_copy(update={"name": f"silence of {run_id}", "trigger": trigger}))
+    flow = client.read_flow(client.read_flow_run(run_id).flow_id)
+    event = Event(
+        event="prefect.flow-run.heartbeat",
+        resource={"prefect.resource.id": f"prefect.flow-run.{run_id}"},
+        related=[
+            {
+                "prefect.resource.id": f"prefect.flow.{flow.id}",
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": flow.name,
+            }
+        ],
+    )
+    client.request("POST", "/events", json=[event.model_dump(mode="json")])

@@ -149,11 +149,18 @@ class Running:
 
 @contextmanager
 def rapport(folder: Path, arguments: Sequence[str], **environment: str) -> Generator[Running]:
-    """Starts `rapport` in a folder, without this process's Prefect settings; ends it, and sees that nothing is left."""
+    """Starts `rapport` in a folder, as `at_work` does."""
+    with at_work(folder, [str(RAPPORT), *arguments], **environment) as running:
+        yield running
+
+
+@contextmanager
+def at_work(folder: Path, command: Sequence[str], **environment: str) -> Generator[Running]:
+    """Starts a command in a folder, without this process's Prefect settings; ends it, and sees that nothing is left."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "RAPPORT"))}
     mark = uuid4().hex
     process = subprocess.Popen(
-        [RAPPORT, *arguments],
+        command,
         cwd=folder,
         env=ours | {"RAPPORT_TEST": mark} | environment,
         stdout=subprocess.PIPE,
@@ -175,7 +182,7 @@ def rapport(folder: Path, arguments: Sequence[str], **environment: str) -> Gener
         for each in left:
             os.kill(each, signal.SIGKILL)
         reader.join(10)
-    assert not left, f"these outlived {arguments}: {left}"
+    assert not left, f"these outlived {command}: {left}"
 
 
 def until(look: Callable[[], Found | None], within_seconds: float, what: str) -> Found:

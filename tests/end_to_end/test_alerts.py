@@ -3,14 +3,11 @@
 from datetime import date, timedelta
 
 import pytest
-from prefect.client.schemas.objects import StateType
-from prefect.events import emit_event
-from prefect.states import Running
 
 from config.errors import GateRefused
-from flows.alerts import SILENCE, time_to_publish
+from flows.alerts import time_to_publish
 from flows.nightly import segment_accounts
-from tests.end_to_end.runs import ended, hurry
+from tests.end_to_end.runs import ended
 from tests.end_to_end.serving import small_firm, until
 
 
@@ -55,31 +52,6 @@ def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, mean
     ended(client, meanwhile.day)
     told = served.channel.told("Rapport, Small firm: nothing was published by 07:00", within_seconds=90)
     assert told.startswith("The deployment nightly has not published by 07:00.")
-
-
-def test_a_run_that_gives_no_sign_of_life_is_marked_crashed_and_told(served, client):
-    """What is left when a machine goes down: a run that the server takes for running."""
-    run = client.create_flow_run(segment_accounts, parameters={"business": "firm"}, name="firm up to 2026-02-01")
-    client.set_flow_run_state(run.id, Running(), force=True)
-    (silence,) = client.read_automations_by_name(SILENCE)
-    assert silence.trigger.within == timedelta(minutes=5)
-    hurry(client, SILENCE)
-    flow = client.read_flow(run.flow_id)
-    emit_event(
-        "prefect.flow-run.heartbeat",
-        {"prefect.resource.id": f"prefect.flow-run.{run.id}", "prefect.resource.name": run.name},
-        related=[
-            {
-                "prefect.resource.id": f"prefect.flow.{flow.id}",
-                "prefect.resource.role": "flow",
-                "prefect.resource.name": flow.name,
-            }
-        ],
-    )
-    found = ended(client, run.id)
-    assert found.state.type == StateType.CRASHED
-    assert "no sign of life" in found.state.message
-    assert "Run firm up to 2026-02-01 crashed." in served.channel.told("the run crashed", within_seconds=60)
 
 
 @pytest.mark.parametrize(

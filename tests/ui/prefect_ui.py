@@ -58,7 +58,7 @@ class PrefectUi:
     def submit_and_follow(self) -> str:
         """Submits the form, goes to the run, and gives its id."""
         self.submit()
-        self.page.get_by_role("button", name="View run").first.click()
+        self.page.get_by_role("button", name="View run").first.dispatch_event("click")  # it moves, and goes away
         self.page.wait_for_url("**/runs/flow-run/*")
         return self.page.url.split("?")[0].rsplit("/", 1)[1]
 
