@@ -41,7 +41,7 @@ def without_its_server(folder: Path, server: str) -> Running:
             running.line("Beginning flow run", within_seconds=120)
             cut()
             lock.close()
-            running.process.wait(120)
+            running.process.wait(240)
     return running
 
 

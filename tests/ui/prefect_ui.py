@@ -43,13 +43,14 @@ class PrefectUi:
     def set_dry_run(self) -> None:
         self.page.get_by_role("switch").nth(1).click()
 
-    def choices_of_business(self) -> list[str]:
-        """The businesses that may be chosen."""
+    def choose_business(self, name: str) -> list[str]:
+        """Chooses a business, and gives all that were there to choose from."""
         self.page.get_by_role("button", name="firm", exact=True).focus()
         self.page.keyboard.press("ArrowDown")
-        self.page.get_by_role("option", name="large").wait_for()
+        chosen = self.page.get_by_role("option", name=name)
+        chosen.wait_for()
         choices = [each.inner_text() for each in self.page.get_by_role("option").all()]
-        self.page.keyboard.press("Escape")
+        chosen.click()
         return choices
 
     def submit(self) -> None:
@@ -57,10 +58,11 @@ class PrefectUi:
 
     def submit_and_follow(self) -> str:
         """Submits the form, goes to the run, and gives its id."""
-        self.submit()
-        self.page.get_by_role("button", name="View run").first.dispatch_event("click")  # it moves, and goes away
-        self.page.wait_for_url("**/runs/flow-run/*")
-        return self.page.url.split("?")[0].rsplit("/", 1)[1]
+        with self.page.expect_response("**/create_flow_run") as made:
+            self.submit()
+        run_id = made.value.json()["id"]
+        self.open_run(run_id)
+        return run_id
 
     def open_run(self, run_id: str) -> None:
         self.page.goto(f"{self.address}/runs/flow-run/{run_id}")
