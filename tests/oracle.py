@@ -373,10 +373,13 @@ def _hypergeometric(a: float, b: float, c: float, z: float) -> float:
 
 
 def expected_order_value(history: History) -> Value:
+    """Revenue of one occasion, as money."""
+    return _money(_order_value(history)) if occasions(history) else None
+
+
+def _order_value(history: History) -> float:
     """Gamma-Gamma of Fader and Hardie 2013, with the parameters of the tests; the first occasion's value is left out."""
     days = occasions(history)
-    if not days:
-        return None
     p, q, gamma = GAMMA_GAMMA
     repeats = float(sum(net_of_days(history)[day] for day in days[1:]))
     return p * (gamma + repeats) / (p * (len(days) - 1) + q - 1)
@@ -385,16 +388,24 @@ def expected_order_value(history: History) -> Value:
 def clv_12m(history: History) -> Value:
     if not occasions(history):
         return None
-    return float(expected_order_days_12m(history) or 0) * float(expected_order_value(history) or 0)
+    return _money(float(expected_order_days_12m(history) or 0) * _order_value(history))
+
+
+def _money(amount: float) -> Fraction:
+    """To the four places that money is kept with."""
+    return round(Fraction(amount), 4)
 
 
 def contract_coverage(history: History) -> Value:
     if not occasions(history):
         return None
-    days = 0
-    for (start, term), amount in contracts(history).items():
-        days += amount > 0 and sum(history.in_window(start + timedelta(days=number)) for number in range(term))
-    return min(1.0, days / WINDOW_DAYS)
+    days = {
+        start + timedelta(days=number)
+        for (start, term), amount in contracts(history).items()
+        if amount > 0
+        for number in range(term)
+    }
+    return sum(history.in_window(day) for day in days) / WINDOW_DAYS
 
 
 def handler_share(history: History) -> Value:

@@ -230,8 +230,8 @@ def contact_breadth(day: pl.Expr) -> pl.Expr:
 
 
 def contract_coverage(day: pl.Expr) -> pl.Expr:
-    """Share of the window's days under a contract, the terms of recurring lines added up (one month each where none is given)."""
-    return pl.when(_ordered).then((pl.col("contract_days_12m") / WINDOW_DAYS).clip(upper_bound=1))
+    """Share of the window's days under a contract; a recurring line without a term runs for a month."""
+    return pl.when(_ordered).then(pl.col("contract_days_12m") / WINDOW_DAYS)
 
 
 def price_premium(day: pl.Expr) -> pl.Expr:

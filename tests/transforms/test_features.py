@@ -408,3 +408,142 @@ def test_satisfaction_is_the_mean_of_the_scores_of_the_window(con):
     assert of_rows(con, "satisfaction", engagements=events) == 0.75
     assert of_rows(con, "satisfaction", engagements="occurred_on kind score\n2026-03-31 survey 0") == 0
     assert of_rows(con, "satisfaction", engagements="occurred_on\n2026-03-31") is None
+
+
+# --- conversations
+
+
+ASKED = """
+    occurred_on  direction  event_id  thread_id  in_reply_to
+    2025-06-01   outbound   m1        t1         -
+    2025-07-01   outbound   m2        t2         -
+    2025-08-01   outbound   m3        t3         -
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "rate"),
+    [
+        ("2025-06-08 inbound a1 t1 -", 1 / 3),
+        ("2025-06-09 inbound a1 t1 -", 0),
+        ("2025-05-31 inbound a1 t1 -", 0),
+        ("2025-06-08 mutual a1 t1 -", 1 / 3),
+        ("2025-06-02 inbound a1 t9 -", 0),
+        ("2025-06-02 inbound a1 - m1", 1 / 3),
+        ("2025-06-09 inbound a1 - m1", 0),
+        ("2025-06-02 inbound a1 t2 m1", 1 / 3),
+    ],
+)
+def test_a_message_is_answered_within_seven_days_in_its_thread_or_by_name(con, answer, rate):
+    met = [engagement(row.pop("occurred_on"), **row) for row in drawn(ASKED + answer)]
+    assert by_account(features(con, [], met, AS_OF))["A", "all"]["reply_rate"] == rate
+
+
+def test_where_there_are_no_threads_the_accounts_next_message_answers(con):
+    events = """
+        occurred_on  direction
+        2025-06-01   outbound
+        2025-06-02   outbound
+        2025-06-05   inbound
+        2025-08-01   outbound
+    """
+    assert of_rows(con, "reply_rate", engagements=events) == 2 / 3
+
+
+def test_messages_of_the_last_seven_days_may_yet_be_answered(con):
+    sent = "occurred_on direction\n2026-03-01 outbound\n2026-03-10 outbound\n{} outbound"
+    assert of_rows(con, "reply_rate", engagements=sent.format("2026-03-24")) == 0
+    assert of_rows(con, "reply_rate", engagements=sent.format("2026-03-25")) is None
+
+
+def test_a_meeting_needs_no_answer_but_is_one(con):
+    events = "occurred_on kind direction\n" + "\n".join(f"2026-0{month}-01 email outbound" for month in (1, 2, 3))
+    assert of_rows(con, "reply_rate", engagements=f"{events}\n2026-03-02 call outbound") == 1 / 3
+
+
+def test_thirty_silent_days_end_a_conversation_and_thirty_one_open_another(con):
+    events = """
+        occurred_on  direction
+        2025-05-01   inbound
+        2025-05-31   outbound
+        2025-07-01   outbound
+        2025-07-02   inbound
+        2025-09-01   inbound
+    """
+    assert of_rows(con, "contact_initiation", engagements=events) == 2 / 3
+    assert of_rows(con, "contact_initiation", engagements=events.replace("2025-07-01", "2025-06-30")) is None
+
+
+def test_a_conversation_that_was_opened_before_the_window_does_not_count(con):
+    opened = "occurred_on direction\n{} inbound\n2025-06-01 outbound\n2025-08-01 outbound\n2025-10-01 inbound"
+    assert of_rows(con, "contact_initiation", engagements=opened.format("2025-04-01")) == 2 / 4
+    assert of_rows(con, "contact_initiation", engagements=opened.format("2025-03-31")) == 1 / 3
+
+
+def test_people_with_a_single_contact_take_no_part(con):
+    assert of_rows(con, "contact_breadth", engagements="occurred_on contact\n2026-01-01 p1\n2026-01-02 p2") is None
+    one = "occurred_on contact\n2026-01-01 p1\n2026-01-02 p1\n2026-01-03 p2\n2026-01-04 -"
+    assert of_rows(con, "contact_breadth", engagements=one) == 1
+    two = f"{one}\n2026-01-05 p2"
+    assert of_rows(con, "contact_breadth", engagements=two) == pytest.approx(2, abs=1e-9)
+    uneven = f"{two}\n2026-01-06 p2\n2026-01-07 p2"
+    assert of_rows(con, "contact_breadth", engagements=uneven) == pytest.approx(1.8898815748423097, abs=1e-9)
+
+
+# --- who serves, at what price, for how long
+
+
+def test_the_share_of_the_most_frequent_handler_is_shrunk_and_needs_two_contacts(con):
+    orders = "ordered_on handler\n2026-01-01 h1\n2026-01-01 h1\n2026-01-02 h2"
+    assert of_rows(con, "handler_share", orders) == 1 / 4
+    assert of_rows(con, "handler_share", orders, "occurred_on handler\n2026-01-03 h1\n2026-01-04 -") == 2 / 5
+    assert of_rows(con, "handler_share", "ordered_on handler\n2026-01-01 h1\n2025-03-31 h1") is None
+
+
+def test_prices_paid_are_held_against_list_prices_weighted_by_revenue(con):
+    orders = """
+        ordered_on  amount  list_amount
+        2026-01-01  300     200
+        2026-01-02  100     100
+        2026-01-03  100     100
+    """
+    expected = pytest.approx(300 * 0.4054651081081644 / 500, abs=1e-9)
+    assert of_rows(con, "price_premium", orders) == expected
+    assert of_rows(con, "price_premium", f"{orders.strip()}\n2025-03-31 900 1") == expected
+    assert of_rows(con, "price_premium", orders.replace("2026-01-03", "2025-03-31")) is None
+
+
+def test_without_a_list_price_prices_are_held_against_the_median_of_what_others_paid_in_the_month(con):
+    paid = """
+        account_id  ordered_on  amount  quantity
+        A           2026-01-01  30      1
+        A           2026-01-31  90      3
+        A           2026-01-15  60      2
+        A           2026-02-01  999     1
+        B           2026-01-01  10      1
+        C           2026-01-02  20      1
+        D           2026-01-03  200     5
+        D           2026-03-01  1       1
+    """
+    rows = [order(row.pop("ordered_on"), product_id="p1", **row) for row in drawn(paid)]
+    found = by_account(features(con, numbered(rows), [], AS_OF))
+    assert found["A", "all"]["price_premium"] == pytest.approx(0.4054651081081644, abs=1e-9)  # 30 against 20
+    assert [found[other, "all"]["price_premium"] for other in "BCD"] == [None] * 3  # under three lines
+
+
+def test_a_day_under_two_contracts_is_covered_once(con):
+    orders = """
+        ordered_on  is_recurring  term_months
+        2026-03-22  yes           12
+        2026-03-22  yes           24
+        2026-03-27  yes           -
+    """
+    assert of_rows(con, "contract_coverage", orders) == 10 / 365
+    assert of_rows(con, "p_alive", orders) == 1
+
+
+def test_a_contract_that_has_ended_keeps_nobody_active(con):
+    running = "ordered_on is_recurring term_months\n{} yes 12"
+    assert of_rows(con, "p_alive", running.format("2025-04-01")) == 1
+    ended = of_rows(con, "p_alive", running.format("2025-03-31"))
+    assert ended == of_rows(con, "p_alive", "ordered_on\n2025-03-31") < 1
