@@ -36,10 +36,10 @@ class Period:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The verdict on an account in one line, or as a whole, with all that adds up to it; `parts` from the largest down,
-    `history` from the first period on.
+    """The verdict on an account in one line, or as a whole, with all that adds up to it.
 
-    The account as a whole, line '*', has the verdict of its leading line.
+    The account as a whole, line '*', has the verdict of its leading line. `parts` go from the largest down, `history` from the
+    first period on.
     """
 
     account_id: str

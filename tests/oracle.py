@@ -631,6 +631,69 @@ def contracts(history: History) -> dict[tuple[date, int], Fraction]:
     return paid
 
 
+@dataclass(frozen=True)
+class Dated:
+    """What one day says of an account in one line."""
+
+    day: date
+    score: float
+    occasions: int
+    contract: bool
+    override: str | None = None
+    joined: bool = False
+
+
+@dataclass
+class Held:
+    """The held verdict as the days make it, one after the other."""
+
+    held: str
+    since: date
+    contract: bool
+    calls: list[date]
+
+    def switch(self, segment: str, day: date) -> None:
+        self.held, self.since, self.calls = segment, day, []
+
+
+def held_segments(days: Iterable[Dated], rules: Any) -> list[str]:
+    """The segment of each day, by the rules as `domain` says them: thresholds, confirmation, dwell, hard facts, overrides."""
+    state, found = None, []
+    for each in days:
+        fresh = "prospect" if each.occasions == 0 else "client" if _is_called(each, rules) else "customer"
+        if state is None:
+            state = Held(fresh, each.day, each.contract, [])
+        else:
+            _live_a_day(state, each, fresh, rules)
+        state.contract = each.contract
+        found.append(each.override or state.held)
+    return found
+
+
+def _is_called(each: Dated, rules: Any) -> bool:
+    return each.occasions >= 2 and each.score >= rules.enter
+
+
+def _live_a_day(state: Held, each: Dated, fresh: str, rules: Any) -> None:
+    if "prospect" in (fresh, state.held) or each.occasions == 1:
+        if fresh != state.held:
+            state.switch(fresh, each.day)
+        state.calls = []
+        return
+    call = "client" if each.score >= rules.enter else "customer" if each.score < rules.leave else state.held
+    if call == state.held:
+        state.calls = []
+        return
+    state.calls.append(each.day)
+    starts = call == "client" and each.contract and not state.contract
+    ends = call == "customer" and state.contract and not each.contract
+    needed = {"client": rules.enter_days, "customer": rules.leave_days}[call]
+    called = (each.day - state.calls[0]).days + 1 >= needed
+    dwelt = (each.day - state.since).days >= rules.dwell_days
+    if starts or ends or each.joined or (called and dwelt):
+        state.switch(call, each.day)
+
+
 SEGMENTS = ("client", "customer", "prospect")
 
 
