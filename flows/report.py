@@ -6,9 +6,11 @@ from datetime import date
 import duckdb
 
 from config.catalogue import BY_NAME
+from config.recording import recorded
 from flows.duck import connect
 from flows.history import past
 from flows.stages import Run
+from transforms.features import unrecorded_features
 
 REASONS_A_SIDE = 3
 
@@ -67,6 +69,7 @@ class Report:
         reasons: the three most frequent reasons of clients for, and of customers against.
         rows: per source: read, accepted, superseded, quarantined.
         quarantine: refused rows by reason.
+        not_recorded: features that are unknown for all, since no source records what they need.
         warnings: checks of the audits that did not pass, though they stop no run.
     """
 
@@ -82,6 +85,7 @@ class Report:
     reasons: tuple[Reason, ...]
     rows: tuple[dict[str, str | int], ...]
     quarantine: dict[str, int]
+    not_recorded: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -104,6 +108,7 @@ def report(run: Run, outcome: str) -> Report:
             quarantine=dict(
                 con.execute("select reason, count(*) from quarantine group by 1 order by 2 desc, 1").fetchall()
             ),
+            not_recorded=tuple(unrecorded_features(recorded(run.business.sources))),
             warnings=tuple(
                 f"{table}: {sentence}"
                 for table, sentence in con.execute(

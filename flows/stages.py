@@ -21,6 +21,7 @@ import polars as pl
 
 from config import expectations
 from config.errors import ChangeHeld, ConfigurationError, SourceError
+from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
 from config.settings import Business, config_hash
 from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
@@ -207,9 +208,9 @@ def features(run: Run) -> str:
         statistics = con.sql("select * from account_lines").pl()
         expected = with_outlook(statistics, fitted, run.as_of)
         known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
-        frame = relationship_features(known, run.as_of, recorded(run.business)).collect()
+        frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
         _store(con, "account_features", frame)
-    unknown = unrecorded_features(recorded(run.business))
+    unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
     return f"{frame.height:,} account lines{left_out}"
 
@@ -339,12 +340,6 @@ def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Bat
     ]
     counted = landing.current(known)
     return counted, [batch for batch in known if batch not in counted]
-
-
-def recorded(business: Business) -> frozenset[str]:
-    """The conformed columns that any source of the business maps."""
-    sources = (*business.sources.orders, *business.sources.engagements)
-    return frozenset(column for source in sources for column in source.columns)
 
 
 def _purchases(con: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:

@@ -118,6 +118,8 @@ def print_report(found: Report, as_json: bool) -> None:
         )
     for reason, count in found.quarantine.items():
         console.print(f"  quarantined: {reason} ({count:,})")
+    if found.not_recorded:
+        console.print(f"Not recorded, so unknown for all and without weight: {', '.join(found.not_recorded)}")
     for warning in found.warnings:
         console.print(f"[yellow]warning[/yellow] {warning}")
     console.print(f"\nRun {found.run_id}: {found.outcome}.")

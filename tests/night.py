@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from config.rules import KINDS
 from config.scoring import Ruler
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
 from flows.duck import materialise
@@ -30,7 +31,7 @@ MODELS = PurchaseModels(
     },
 )
 
-EVERY_COLUMN = frozenset(column.name for column in (*ORDERS, *ENGAGEMENTS))
+EVERYTHING = frozenset((*(column.name for column in (*ORDERS, *ENGAGEMENTS)), *KINDS))
 POLARS_TYPES = {
     "VARCHAR": pl.String,
     "TIMESTAMP": pl.Datetime("us"),
@@ -127,7 +128,7 @@ def features(
 def featured(statistics: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """The features of these statistics, by purchase models with the parameters of the oracle."""
     outlook = with_outlook(statistics, MODELS, as_of).with_columns(margin_share=1.0)
-    return relationship_features(outlook.lazy(), as_of, EVERY_COLUMN).collect()
+    return relationship_features(outlook.lazy(), as_of, EVERYTHING).collect()
 
 
 def night(

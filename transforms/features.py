@@ -26,8 +26,8 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
     Args:
         statistics: one row per account x line, as `sql/features/account_lines.sql` gives it.
         as_of: the last day counted, inclusive.
-        recorded: the conformed columns that the business's sources map. A feature that needs another stays NULL for
-            all.
+        recorded: the conformed columns that the business's sources map, and the kinds of engagement that they bring. A
+            feature that needs another stays NULL for all.
 
     Returns:
         `account_id`, `line`, `as_of` and one column per feature of the catalogue, rows in the order given.
@@ -44,11 +44,11 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
 
 
 def unrecorded_features(recorded: Collection[str]) -> list[str]:
-    """Features that are NULL for every account, since no source maps a conformed column that they need."""
+    """Features that are NULL for every account, since no source maps a conformed column or brings an event that they need."""
     return [
         feature.name
         for feature in FEATURES
-        if not all(any(column in recorded for column in need.split("|")) for need in feature.needs)
+        if not all(any(name in recorded for name in need.split("|")) for need in feature.needs)
     ]
 
 

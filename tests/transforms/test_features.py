@@ -10,7 +10,7 @@ from config.catalogue import FEATURES
 from tests import oracle
 from tests.drawn import drawn
 from tests.frames import statistic_frame
-from tests.night import EVERY_COLUMN, by_account, features, memory
+from tests.night import EVERYTHING, by_account, features, memory
 from tests.rows import engagement, numbered, order
 from transforms.features import relationship_features, unrecorded_features
 
@@ -19,7 +19,7 @@ AS_OF = date(2026, 3, 31)
 
 def of_statistics(name: str, as_of: date = AS_OF, /, **known):
     """A feature of one row of statistics."""
-    return relationship_features(statistic_frame(known).lazy(), as_of, EVERY_COLUMN).collect()[name].item()
+    return relationship_features(statistic_frame(known).lazy(), as_of, EVERYTHING).collect()[name].item()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ ALWAYS_KNOWN = {"live_contact_days": 0, "co_development": 0.0}
 
 
 def test_an_account_of_which_nothing_is_known_has_no_feature_but_those_that_count_contacts():
-    found = relationship_features(statistic_frame({}).lazy(), AS_OF, EVERY_COLUMN).collect().to_dicts()
+    found = relationship_features(statistic_frame({}).lazy(), AS_OF, EVERYTHING).collect().to_dicts()
     unknown = dict.fromkeys(feature.name for feature in FEATURES)
     assert found == [{"account_id": "A", "line": "all", "as_of": AS_OF} | unknown | ALWAYS_KNOWN]
 
@@ -54,8 +54,9 @@ def test_a_feature_that_needs_a_column_which_is_not_recorded_stays_unknown_for_a
     known = statistic_frame(
         {"inbound_12m": 5, "outbound_12m": 5, "occasions": 1, "scores_12m": 1, "live_contact_days_12m": 3}
     )
-    found = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at", "occurred_at"}).collect()
+    found = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at", "email"}).collect()
     assert found["satisfaction"].item() is None
+    assert found["live_contact_days"].item() is None
     assert found["reciprocity"].item() == 10 / 12
     without_events = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at"}).collect()
     assert [without_events[name].item() for name in ("reciprocity", "live_contact_days", "order_days")] == [
@@ -66,14 +67,14 @@ def test_a_feature_that_needs_a_column_which_is_not_recorded_stays_unknown_for_a
 
 
 def test_what_is_unknown_for_all_is_told():
-    everything_but = EVERY_COLUMN - {"is_custom", "channel"}
-    assert unrecorded_features(everything_but) == ["custom_revenue_share", "self_service_share"]
-    assert unrecorded_features(EVERY_COLUMN) == []
+    everything_but = EVERYTHING - {"is_custom", "channel", "referral"}
+    assert unrecorded_features(everything_but) == ["custom_revenue_share", "self_service_share", "referrals"]
+    assert unrecorded_features(EVERYTHING) == []
 
 
 def test_rows_keep_the_order_in_which_they_are_given():
     known = statistic_frame({"account_id": "B"}, {"account_id": "A"}, {"account_id": "C"})
-    found = relationship_features(known.lazy(), AS_OF, EVERY_COLUMN).collect()
+    found = relationship_features(known.lazy(), AS_OF, EVERYTHING).collect()
     assert found["account_id"].to_list() == ["B", "A", "C"]
 
 
