@@ -6,8 +6,8 @@ from datetime import date
 import duckdb
 
 from config.catalogue import BY_NAME
-from flows.duck import connect
 from flows.stages import Run
+from flows.state import connected
 from flows.warehouse import location
 
 REASONS_A_SIDE = 3
@@ -71,7 +71,7 @@ class Report:
 
 def report(run: Run, outcome: str) -> Report:
     """Reads the report of a run from its working data, after its last stage."""
-    with connect(run.folder / "work.duckdb", run.business) as con:
+    with connected(run.business, run.folder) as con:
         return Report(
             run_id=run.run_id,
             business=run.business.business,
