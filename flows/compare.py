@@ -8,10 +8,10 @@ from pathlib import Path
 import polars as pl
 
 from config.settings import Business, is_ruler, load, with_ruler
-from flows.duck import connect
 from flows.history import past
 from flows.runs import at_work, new_run
 from flows.stages import STAGES, Run, features
+from flows.state import connected
 from flows.warehouse import live, location
 from transforms.comparison import movers, moves
 from transforms.decided import overrides_in_force
@@ -72,7 +72,7 @@ def _computed(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The statistics and the features of each account x line."""
     for stage in STAGES[: STAGES.index(features) + 1]:
         stage(run)
-    with connect(run.folder / "work.duckdb", run.business) as con:
+    with connected(run.business, run.folder) as con:
         return con.sql("select * from account_lines").pl(), con.sql("select * from account_features").pl()
 
 

@@ -1,6 +1,7 @@
 """Conform: landed batches become typed rows, each accepted, superseded by a later version, or quarantined."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,12 +13,13 @@ from config.expressions import plain_column, scalar_sql, source_columns
 from config.rules import INCOMING, RULES
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
-from flows.duck import identifier, literal, rows
+from flows.duck import identifier, literal, materialise, rows
 from flows.landing import CONTENT_KEYS, ROW_KEY, Batch, Source, not_computed, resolved, text, verify
 from flows.readers import path_literal
 
 DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
 TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
+HERE = {"": 1}
 LOWERED = ("kind", "direction", "status", "channel")
 WITH_ZONE = r":\d{2}(\.\d*)?\s*[A-Za-z+-]"
 """A time of day with an offset, a zone's name, AM or PM behind it: a cast to timestamp would drop that unseen."""
@@ -247,6 +249,24 @@ def _reason(role: str) -> str:
     return f"case when fault is not null then 'the line cannot be read: ' || fault {whens} end"
 
 
+def keep_latest(con: duckdb.DuckDBPyConnection, role: str) -> None:
+    """Leaves in `checked_<role>` the rows that stand: versions that a later one replaces go to `superseded_<role>`.
+
+    Unfit rows are taken out; `quarantine` has them.
+    """
+    materialise(con, f"staging/replaced_{role}")
+    con.execute(
+        f"create or replace table superseded_{role} as "
+        f"select * from checked_{role} semi join replaced_{role} using (batch, position)"
+    )
+    con.execute(f"delete from checked_{role} where reason is not null")
+    con.execute(
+        f"delete from checked_{role} using replaced_{role} as replaced "
+        f"where checked_{role}.batch = replaced.batch and checked_{role}.position = replaced.position"
+    )
+    con.execute(f"drop table replaced_{role}")
+
+
 def quarantine(con: duckdb.DuckDBPyConnection, landed: Path, batches: Sequence[Batch]) -> int:
     """Builds `quarantine`: each refused row as it was read, from both roles; lines that could not be read included.
 
@@ -283,33 +303,45 @@ def _insert(con: duckdb.DuckDBPyConnection, position: str, shown: str, read: str
 
 
 def row_counts(
-    con: duckdb.DuckDBPyConnection, role: str, counted: Sequence[Batch], replaced: Sequence[Batch]
+    con: duckdb.DuckDBPyConnection,
+    role: str,
+    counted: Sequence[Batch],
+    replaced: Sequence[Batch],
+    parts: Mapping[str, int] = HERE,
 ) -> list[RowCount]:
     """What became of every row landed, per source.
 
     Args:
-        con: the run's connection, after `check_rows`, the staging statement and `quarantine`.
+        con: the run's connection, after `keep_latest` and `quarantine`.
         role: orders or engagements.
         counted: the batches that count.
         replaced: earlier versions of changed files: all their rows are superseded.
+        parts: schemas whose tables make up what there is, each with 1, or -1 where its rows are taken out.
 
     Raises:
         SourceError: the balance does not hold; a defect of Rapport, so nothing may be published.
     """
-    accepted = dict(con.execute(f"select source, count(*) from {role} group by source").fetchall())
-    refused = dict(con.execute("select source, count(*) from quarantine group by source").fetchall())
-    fit = f"select source, count(*) from checked_{role} where reason is null group by source"
-    good = dict(con.execute(fit).fetchall())
+    accepted, superseded, refused = (
+        _tally(con, table, parts) for table in (f"checked_{role}", f"superseded_{role}", "quarantine")
+    )
     counts = []
     for source in sorted({batch.source for batch in chain(counted, replaced)}):
-        read = sum(batch.read for batch in chain(counted, replaced) if batch.source == source)
         old = sum(batch.read for batch in replaced if batch.source == source)
-        superseded = good.get(source, 0) - accepted.get(source, 0) + old
-        count = RowCount(role, source, read, accepted.get(source, 0), superseded, refused.get(source, 0))
+        read = sum(batch.read for batch in counted if batch.source == source) + old
+        count = RowCount(role, source, read, accepted[source], superseded[source] + old, refused[source])
         if count.read != count.accepted + count.superseded + count.quarantined:
             raise SourceError(
                 f"{role} (source {source}): the rows do not balance, {count}. Nothing was published. "
-                "Report this defect."
+                "Run once with --rebuild. If that balances, Rapport is at fault all the same: report it."
             )
         counts.append(count)
     return counts
+
+
+def _tally(con: duckdb.DuckDBPyConnection, table: str, parts: Mapping[str, int]) -> Counter[str]:
+    """The rows of a table by source, over its parts."""
+    tally: Counter[str] = Counter()
+    for schema, sign in parts.items():
+        for source, count in con.execute(f"select source, count(*) from {schema}{table} group by source").fetchall():
+            tally[source] += sign * count
+    return tally

@@ -7,9 +7,9 @@ import duckdb
 
 from config.catalogue import BY_NAME
 from config.recording import recorded
-from flows.duck import connect
 from flows.history import past
 from flows.stages import Run
+from flows.state import connected
 from transforms.features import unrecorded_features
 
 REASONS_A_SIDE = 3
@@ -92,7 +92,7 @@ class Report:
 def report(run: Run, outcome: str) -> Report:
     """Reads the report of a run from its working data, after its last stage."""
     before = past(run.warehouse, run.as_of).as_of
-    with connect(run.folder / "work.duckdb", run.business) as con:
+    with connected(run.business, run.folder) as con:
         return Report(
             run_id=run.run_id,
             business=run.business.business,

@@ -11,8 +11,9 @@ import polars as pl
 from config.rules import KINDS
 from config.scoring import Ruler
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
+from flows.conform import keep_latest
 from flows.duck import materialise
-from flows.stages import LEDGER, STATISTICS, days_of
+from flows.ledger import LEDGER, ROLES, STATISTICS, days_of
 from tests import oracle
 from transforms.features import relationship_features
 from transforms.holding import NO_OVERRIDES, NO_STANDINGS
@@ -88,9 +89,10 @@ def memory(threads: int = 1, timezone: str = "UTC") -> duckdb.DuckDBPyConnection
 
 
 def fill(con: duckdb.DuckDBPyConnection, table: str, columns: Table, rows: Iterable[Row]) -> None:
-    """Makes a table of these rows."""
+    """Makes a table of these rows; each has its place as its position."""
     schema = {column.name: POLARS_TYPES[column.type] for column in columns}
-    con.register("given", pl.DataFrame(list(rows), schema=schema))
+    given = [row | {"position": position} for position, row in enumerate(rows)]
+    con.register("given", pl.DataFrame(given, schema=schema))
     con.execute(f"create or replace table {table} as select * from given")
     con.unregister("given")
 
@@ -99,8 +101,14 @@ def conformed(con: duckdb.DuckDBPyConnection, orders: Iterable[Row], engagements
     """Fills `orders` and `engagements` from checked rows."""
     fill(con, "checked_orders", CHECKED_ORDERS, orders)
     fill(con, "checked_engagements", CHECKED_ENGAGEMENTS, engagements)
-    materialise(con, "staging/orders")
-    materialise(con, "staging/engagements")
+    stand(con)
+
+
+def stand(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes `orders` and `engagements` of the checked rows."""
+    for role in ROLES:
+        keep_latest(con, role)
+        materialise(con, f"staging/{role}")
 
 
 def statistics(

@@ -446,8 +446,8 @@ def is_answered(sent: Row, history: History) -> bool:
         row for row in answers if row["thread_id"] == sent["thread_id"] and row["occurred_at"] > sent["occurred_at"]
     ]
     named = [row for row in answers if (row["source"], row["in_reply_to"]) == (sent["source"], sent["event_id"])]
-    first_named = [row for row in named[:1] if row["occurred_at"] > sent["occurred_at"]]
-    return any((row["occurred_on"] - sent["occurred_on"]).days <= 7 for row in thread + first_named)
+    later_named = [row for row in named if row["occurred_at"] > sent["occurred_at"]]
+    return any((row["occurred_on"] - sent["occurred_on"]).days <= 7 for row in thread + later_named)
 
 
 def contact_initiation(history: History) -> Value:

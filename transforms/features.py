@@ -16,6 +16,7 @@ from config.catalogue import FEATURES
 
 SHRINKING_GAPS = 3
 CO_DEVELOPMENT_HALF = 3
+CO_DEVELOPMENT_HALVES_DAYS = 180
 MONTHS = 12
 WINDOW_DAYS = 365
 
@@ -196,7 +197,8 @@ def co_development(day: pl.Expr) -> pl.Expr:
     Consultations, feature requests, pilots, design reviews and feedback from the account count; complaints and score
     clicks do not.
     """
-    mass = pl.col("co_development_mass")
+    halvings = _days_since(day, "last_co_development_on") / CO_DEVELOPMENT_HALVES_DAYS
+    mass = (pl.col("co_development_mass") / pl.lit(2.0).pow(halvings)).fill_null(0.0)
     return mass / (mass + CO_DEVELOPMENT_HALF)
 
 

@@ -16,9 +16,9 @@ import polars as pl
 
 from config.recording import recorded
 from config.settings import Business, load
-from flows.duck import connect
 from flows.runs import example_file, new_run
 from flows.stages import STAGES, features
+from flows.state import connected
 from transforms.features import relationship_features
 from transforms.judgement import judgement
 from transforms.purchases import fitted_models, histories, with_outlook
@@ -48,7 +48,7 @@ def _statistics(business: Business) -> pl.DataFrame:
     run = new_run(business)
     for stage in STAGES[: STAGES.index(features) + 1]:
         stage(run)
-    with connect(run.folder / "work.duckdb", business) as con:
+    with connected(business, run.folder) as con:
         return con.sql("select * from account_lines").pl()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS, Column
 from flows.duck import materialise
-from flows.stages import LEDGER, STATISTICS, days_of
+from flows.ledger import LEDGER, STATISTICS, days_of
 from tests.night import conformed, memory
 
 
