@@ -19,6 +19,7 @@ import duckdb
 import polars as pl
 
 from config import expectations
+from config.decisions import Merge
 from config.errors import ChangeHeld, ConfigurationError, SourceError
 from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
@@ -34,7 +35,7 @@ from flows.ledger import ROLES
 from flows.package import PACKAGED, seal
 from flows.warehouse import live, location
 from flows.warehouse import publish as publish_package
-from transforms.decided import joined_accounts, overrides_in_force, unmet_overrides
+from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.judgement import judgement
 from transforms.purchases import (
@@ -97,6 +98,11 @@ class Run:
         return self.replay_in or location(self.business)
 
     @property
+    def merges(self) -> list[Merge]:
+        """The merges of accounts that count on the day."""
+        return merges_in_force(self.business.decided, self.as_of)
+
+    @property
     def folder(self) -> Path:
         """Where the run works."""
         return self.business.state / "runs" / self.run_id
@@ -127,11 +133,13 @@ def extract(run: Run) -> str:
 def check_incoming(run: Run) -> str:
     """Types every row that the state does not count yet, and marks those that are unfit."""
     wanted = [batch for role in ROLES for batch in _batches(run, role)[0]]
-    made_anew = state.prepare(run.business, run.folder, wanted, _why_anew(run))
+    made_anew = state.prepare(run.business, run.folder, wanted, run.merges, _why_anew(run))
     with state.adding(run.business, run.folder) as con:
         new = state.new_batches(con, wanted)
         for role in ROLES:
-            conform.check_rows(con, run.business, role, run.landed, [batch for batch in new if batch.role == role])
+            conform.check_rows(
+                con, run.business, role, run.landed, [each for each in new if each.role == role], run.merges
+            )
         counts = {role: rows(con, f"checked_{role}") for role in ROLES}
         refused = {role: rows(con, f"checked_{role} where reason is not null") for role in ROLES}
     reason = f"; the state is made anew: {made_anew}" if made_anew else ""
