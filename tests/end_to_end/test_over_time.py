@@ -22,7 +22,9 @@ from tests.end_to_end.over_time import HEADER, content, day, known_now, ledger, 
 from tests.ingest import csv
 
 # 90 nights take minutes: `pytest --hypothesis-profile=nightly` runs them all, continuous integration the first ones
-NIGHTS = 90 if settings().max_examples > 1_000 else 9
+pytestmark = pytest.mark.timeout(3600)
+
+NIGHTS = 90 if settings().max_examples > 1_000 else 7
 
 
 @pytest.fixture(scope="module")
