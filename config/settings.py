@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from config.codes import Currency, Timezone
+from config.decisions import Decisions, contradictions
 from config.documents import Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
 from config.nearest import did_you_mean
@@ -92,6 +93,15 @@ class Gates(Strict):
     quarantined_share: float = Field(
         0.2, ge=0, le=1, description="largest share of a source's rows that may be in quarantine, 0 to 1"
     )
+    changed_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of accounts that may always change segment from one run to the next, 0 to 1",
+    )
+    changed_times_usual: float = Field(
+        2.0, ge=1, description="how many times the median share of the last runs may change segment"
+    )
 
 
 class BusinessFile(Strict):
@@ -104,6 +114,11 @@ class BusinessFile(Strict):
     scoring: str = Field(
         pattern=_YAML_PATH,
         description="the ruler: a YAML file, from this file's directory or among the bundled ones",
+    )
+    decisions: str | None = Field(
+        None,
+        pattern=_YAML_PATH,
+        description="verdicts set by hand and merged accounts: a YAML file, from this file's directory",
     )
     warehouse: Warehouse = Field(description="where the verdicts are published")
     as_of: Annotated[date, Field(strict=False)] | None = Field(
@@ -129,30 +144,32 @@ class BusinessFile(Strict):
 
 
 class Business(BusinessFile):
-    """A business file with its name, its ruler and its state directory filled in."""
+    """A business file with its name, its ruler, its decisions and its state directory filled in."""
 
     name: str
     ruler: Ruler
+    decided: Decisions = Decisions()
     state: Path
 
 
 def load(path: Path) -> Business:
-    """Return the configuration of one business, its ruler included.
+    """Return the configuration of one business, its ruler and decisions included.
 
     Raises:
-        ConfigurationError: the file or its ruler is wrong; one sentence a line for every mistake.
+        ConfigurationError: the file, its ruler or its decisions are wrong; one sentence a line for every mistake.
     """
     document = read(path)
     written, faults = checked(document, BusinessFile)
     ruler_path, no_ruler = _ruler_path(document)
     mistakes = sentences(document, [*faults, *_repeated_names(document), *no_ruler])
     ruler, mistakes_in_ruler = _ruler(ruler_path) if ruler_path else (None, [])
-    mistakes += mistakes_in_ruler
+    decided, mistakes_in_decisions = _decided(document)
+    mistakes += mistakes_in_ruler + mistakes_in_decisions
     if written is None or ruler is None or mistakes:
         raise ConfigurationError("\n".join(mistakes))
     fields = {name: getattr(written, name) for name in BusinessFile.model_fields}
     state = written.state or Path(".rapport", path.stem)
-    return Business.model_validate(fields | {"name": path.stem, "ruler": ruler, "state": state})
+    return Business.model_validate(fields | {"name": path.stem, "ruler": ruler, "decided": decided, "state": state})
 
 
 def config_hash(business: Business) -> str:
@@ -212,6 +229,41 @@ def _ruler_path(document: Document) -> tuple[Path | None, list[Fault]]:
     bundled = sorted(str(path.relative_to(_BUNDLED)) for path in _BUNDLED.glob("scoring/*.yaml"))
     hint = f"{did_you_mean(named, bundled)} Bundled are {', '.join(bundled)}."
     return None, [(("scoring",), f"there is no ruler '{named}', neither beside this file nor bundled.{hint}")]
+
+
+def with_ruler(business: Business, path: Path) -> Business:
+    """Return the business as it would be judged by another ruler.
+
+    Raises:
+        ConfigurationError: the ruler is wrong; one sentence a line for every mistake.
+    """
+    ruler, mistakes = _ruler(path)
+    if ruler is None or mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return business.model_copy(update={"ruler": ruler})
+
+
+def is_ruler(path: Path) -> bool:
+    """Whether a YAML file is a ruler rather than a business file.
+
+    Raises:
+        ConfigurationError: it is not there, or not YAML.
+    """
+    data = read(path).data
+    return isinstance(data, dict) and "features" in data
+
+
+def _decided(document: Document) -> tuple[Decisions, list[str]]:
+    named = document.data.get("decisions") if isinstance(document.data, dict) else None
+    if not isinstance(named, str) or not re.fullmatch(_YAML_PATH, named):
+        return Decisions(), []
+    try:
+        written = read(document.path.parent / named)
+    except ConfigurationError as error:
+        return Decisions(), [str(error)]
+    decided, faults = checked(written, Decisions)
+    found = decided or Decisions()
+    return found, sentences(written, [*faults, *contradictions(found)])
 
 
 def _ruler(path: Path) -> tuple[Ruler | None, list[str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from config.decisions import Merge
 from config.errors import SourceError
 from config.expressions import plain_column, scalar_sql, source_columns
 from config.rules import INCOMING, RULES
@@ -38,11 +39,17 @@ class RowCount:
 
 
 def check_rows(
-    con: duckdb.DuckDBPyConnection, business: Business, role: str, landed: Path, batches: Sequence[Batch]
+    con: duckdb.DuckDBPyConnection,
+    business: Business,
+    role: str,
+    landed: Path,
+    batches: Sequence[Batch],
+    merges: Sequence[Merge] = (),
 ) -> None:
     """Builds `checked_<role>`: every row of the batches that count, typed, and the reason why, where it is refused.
 
-    A line that could not be read is a row without values, at the end of its batch.
+    A line that could not be read is a row without values, at the end of its batch. A row of an account that was merged into
+    another is a row of that other.
 
     Raises:
         SourceError: a batch is damaged, or has not the columns that the mapping reads.
@@ -57,11 +64,19 @@ def check_rows(
     moment, day = DAYS[role]
     # every moment lies between the years 1 and 9999, so that its local day can be told
     local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
+    account = f"{_remaining_account(merges)} as account_id"
     con.execute(
         f"create or replace table checked_{role} as select * exclude (fault), {_reason(role)} as reason "
-        f"from (select *, {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
+        f"from (select * replace ({account}), {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
         f"from ({' union all '.join(selects) or _none(role)}))"
     )
+
+
+def _remaining_account(merges: Sequence[Merge]) -> str:
+    if not merges:
+        return "account_id"
+    merged, remaining = (", ".join(literal(getattr(each, name)) for each in merges) for name in ("account_id", "into"))
+    return f"coalesce(map([{merged}], [{remaining}])[account_id], account_id)"
 
 
 def _alike(batches: Iterable[Batch]) -> list[list[Batch]]:

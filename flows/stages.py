@@ -19,18 +19,23 @@ import duckdb
 import polars as pl
 
 from config import expectations
-from config.errors import SourceError
+from config.decisions import Merge
+from config.errors import ChangeHeld, ConfigurationError, SourceError
+from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
 from config.settings import Business, config_hash
-from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS
+from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
 from flows import conform, landing, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
+from flows.gates import beyond_limit, change_of
+from flows.history import past
 from flows.ledger import ROLES
-from flows.package import seal
-from flows.warehouse import live, location, opened
+from flows.package import PACKAGED, seal
+from flows.warehouse import live, location
 from flows.warehouse import publish as publish_package
+from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.judgement import judgement
 from transforms.purchases import (
@@ -39,9 +44,9 @@ from transforms.purchases import (
     from_record,
     with_outlook,
 )
-from transforms.transitions import with_history
 
 KEPT_RUNS = 3
+SHOWN = 5
 MODELS = "models.json"
 CHECKS = {
     "audit": pl.String,
@@ -68,6 +73,7 @@ class Run:
         dry_run: stop before publishing.
         wait_seconds: how long to wait for another run to let go of the warehouse.
         accept_change: why a change of segments beyond the gate's limit is right; None lets the gate hold it.
+        replay_in: a copy of the warehouse in which days of the past are replayed; None for the warehouse itself.
     """
 
     business: Business
@@ -79,6 +85,22 @@ class Run:
     dry_run: bool = False
     wait_seconds: float = 0
     accept_change: str | None = None
+    replay_in: Path | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run belongs to a backfill, which holds the change of all its days against the gate, at its end."""
+        return self.replay_in is not None
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that the run goes on from and publishes to."""
+        return self.replay_in or location(self.business)
+
+    @property
+    def merges(self) -> list[Merge]:
+        """The merges of accounts that count on the day."""
+        return merges_in_force(self.business.decided, self.as_of)
 
     @property
     def folder(self) -> Path:
@@ -111,11 +133,13 @@ def extract(run: Run) -> str:
 def check_incoming(run: Run) -> str:
     """Types every row that the state does not count yet, and marks those that are unfit."""
     wanted = [batch for role in ROLES for batch in _batches(run, role)[0]]
-    made_anew = state.prepare(run.business, run.folder, wanted, _why_anew(run))
+    made_anew = state.prepare(run.business, run.folder, wanted, run.merges, _why_anew(run))
     with state.adding(run.business, run.folder) as con:
         new = state.new_batches(con, wanted)
         for role in ROLES:
-            conform.check_rows(con, run.business, role, run.landed, [batch for batch in new if batch.role == role])
+            conform.check_rows(
+                con, run.business, role, run.landed, [each for each in new if each.role == role], run.merges
+            )
         counts = {role: rows(con, f"checked_{role}") for role in ROLES}
         refused = {role: rows(con, f"checked_{role} where reason is not null") for role in ROLES}
     reason = f"; the state is made anew: {made_anew}" if made_anew else ""
@@ -189,32 +213,38 @@ def features(run: Run) -> str:
         statistics = con.sql("select * from account_lines").pl()
         expected = with_outlook(statistics, fitted, run.as_of)
         known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
-        frame = relationship_features(known, run.as_of, recorded(run.business)).collect()
+        frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
         _store(con, "account_features", frame)
     if not state.is_night(run.folder) and not _is_of_the_past(run):
         state.put_in_place(run.business, run.folder)
-    unknown = unrecorded_features(recorded(run.business))
+    unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
     return f"{frame.height:,} account lines{left_out}"
 
 
 def judge(run: Run) -> str:
-    """Scores each account and line, gives the verdict with its reasons, and rolls lines up to accounts."""
-    business = run.business
+    """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
+    business, before = run.business, past(run.warehouse, run.as_of)
     with _work(run) as con:
+        lines = con.sql("select * from account_lines").pl()
+        _require_met(business, lines, run.as_of)
         judged = judgement(
             con.sql("select * from account_features").pl(),
-            con.sql("select * from account_lines").pl(),
+            lines,
             business.ruler,
             run.as_of,
             business.currency,
+            before.standings,
+            overrides_in_force(business.decided, lines, run.as_of),
+            joined_accounts(business.decided, before.as_of, run.as_of),
         )
-        dated = with_history(judged.verdicts, _previous(run), run.as_of).with_columns(
-            ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id)
-        )
+        dated = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
+        _store(con, "verdicts", dated)
         _store(con, "account_segments", dated.select(column.name for column in ACCOUNT_SEGMENTS))
+        _store(con, "standings_before", before.standings)
         _store(con, "reason_counts", judged.reason_counts)
-        materialise(con, "warehouse/segment_summary")
+        for name in ("segment_summary", "segment_changes", "verdict_standings"):
+            materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
             con.execute(
                 "select segment, count(*) from account_segments where line = $whole group by 1 order by 1",
@@ -232,7 +262,15 @@ def audit_outgoing(run: Run) -> str:
             audit(con, "account_features", expectations.account_features(run.as_of)),
             audit(con, "segment_summary", expectations.segment_summary(run.as_of)),
         ]
-        return _judged(con, "outgoing", found)
+        outcome = _judged(con, "outgoing", found)
+        change = change_of(con)
+    held_back = None if run.is_replay else beyond_limit(change, run.business.gates, past(run.warehouse, run.as_of))
+    if held_back and not (run.dry_run or run.accept_change):
+        raise ChangeHeld(
+            f"{run.business.business}, {run.as_of}: {held_back}. Nothing was published; the tables of the last run stand. "
+            'Look at the change with --dry-run; if it is right, run again with --accept-change "why".'
+        )
+    return f"{outcome}; {held_back or f'{change.accounts:,} accounts changed segment'}"
 
 
 def publish(run: Run) -> str:
@@ -241,11 +279,11 @@ def publish(run: Run) -> str:
         package = seal(con, run.package, _ledger_row(run, con), _published_tables())
     if run.dry_run:
         return "dry run: nothing was published"
-    present = live(location(run.business))
+    present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
         return f"nothing changed: run {present['run_id']} already published this result"
-    published = publish_package(run.package, location(run.business), run.wait_seconds)
-    return f"{published.rows['account_segments']:,} verdicts are live in {location(run.business)}"
+    published = publish_package(run.package, run.warehouse, run.wait_seconds, takes_later_days_back=run.is_replay)
+    return f"{published.rows['account_segments']:,} verdicts are live in {run.warehouse}"
 
 
 class Stage(Protocol):
@@ -308,12 +346,6 @@ def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Bat
     return counted, [batch for batch in known if batch not in counted]
 
 
-def recorded(business: Business) -> frozenset[str]:
-    """The conformed columns that any source of the business maps."""
-    sources = (*business.sources.orders, *business.sources.engagements)
-    return frozenset(column for source in sources for column in source.columns)
-
-
 def _kept_rows(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> int:
     """The rows of a role that still count and were read by an earlier run."""
     counted, _ = _batches(run, role)
@@ -336,26 +368,29 @@ def _tolerated_share(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> flo
 
 
 def _last_good(run: Run) -> PurchaseModels | None:
-    present = live(location(run.business))
-    return from_record(json.loads(str(present["models"]))) if present else None
+    before = past(run.warehouse, run.as_of).run
+    return from_record(json.loads(before["models"])) if before else None
 
 
 def _store(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    types = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES)}
+    types = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES, *VERDICT_STANDINGS)}
     columns = ", ".join(f"cast({name} as {types[name]}) as {name}" if name in types else name for name in frame.columns)
     con.register("frame", frame)
     con.execute(f"create or replace table {table} as select {columns} from frame")
     con.unregister("frame")
 
 
-def _previous(run: Run) -> pl.DataFrame:
-    columns = "account_id, line, as_of, segment, segment_since, previous_segment"
-    if live(location(run.business)) is None:
-        return pl.DataFrame(
-            schema=dict.fromkeys(columns.split(", "), pl.String) | {"as_of": pl.Date, "segment_since": pl.Date}
+def _require_met(business: Business, lines: pl.DataFrame, as_of: date) -> None:
+    """Refuses overrides of what there is not: a misspelt account would go unseen."""
+    unmet = unmet_overrides(business.decided, lines, as_of)
+    if unmet:
+        keys = ", ".join(
+            f"{each.account_id!r}" + (f" (line {each.line})" if each.line else "") for each in unmet[:SHOWN]
         )
-    with opened(location(run.business)) as con:
-        return con.sql(f"select {columns} from rapport.account_segments").pl()
+        raise ConfigurationError(
+            f"{business.decisions}: {len(unmet):,} overrides in force on {as_of} are for accounts or lines without an order or an "
+            f"event up to then: {keys}. Nothing was published. Correct or remove them."
+        )
 
 
 def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult]) -> str:
@@ -374,6 +409,7 @@ def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult])
 
 def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
     batches = [batch for role in ROLES for batch in _batches(run, role)[0]]
+    before, change = past(run.warehouse, run.as_of).run, change_of(con)
     counts = con.sql("select * from row_counts order by role, source").pl().to_dicts()
     gates = con.execute("select audit, outcome, count(*) from audits group by 1, 2 order by 1, 2").fetchall()
     accounts, lines = con.execute(
@@ -396,11 +432,15 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
         "account_lines": lines,
         "row_counts": json.dumps(counts),
         "gates": json.dumps([dict(zip(("audit", "outcome", "checks"), gate, strict=True)) for gate in gates]),
+        "continues_run_id": before and before["run_id"],
+        "changed_accounts": change.accounts,
+        "changed_share": change.share,
+        "accepted_change": run.accept_change,
     }
 
 
 def _published_tables() -> dict[str, str]:
-    return {name: name for name in ("account_segments", "account_features", "segment_summary", "quarantine")}
+    return {name: name for name in PACKAGED}
 
 
 def _listed(counts: dict[str, int]) -> str:

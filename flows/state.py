@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from config.decisions import Merge
 from config.settings import Business
 from flows.duck import connect, literal
 from flows.landing import Batch
@@ -24,13 +25,14 @@ WORK = "work.duckdb"
 MADE_BY = ("config/expressions.py", "config/rules.py", "config/tables.py", "flows/conform.py", "flows/ledger.py")
 
 
-def prepare(business: Business, folder: Path, wanted: Sequence[Batch], anew: str) -> str:
+def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: Sequence[Merge], anew: str) -> str:
     """Makes ready what a run works with: the state, or a new one in its folder.
 
     Args:
         business: the business.
         folder: the run's.
         wanted: the batches that the run counts.
+        merges: the merges of accounts that the run counts.
         anew: why the state is made anew whatever is in it; empty where it need not be.
 
     Returns:
@@ -39,10 +41,11 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], anew: str
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
         leftover.unlink()
-    why = anew or _unfit(business)
+    made_of = _made_of(business, merges)
+    why = anew or _unfit(business, made_of)
     if why:
         with duckdb.connect(folder / FILE) as con:
-            con.execute("create table made_of as select $hash as hash", {"hash": _made_of(business)})
+            con.execute("create table made_of as select $hash as hash", {"hash": made_of})
             con.execute("create table batches (role varchar, source varchar, batch varchar)")
             con.execute("create table reduced (name varchar, as_of date)")
             con.execute("create table due (name varchar, account_id varchar, line varchar)")
@@ -116,21 +119,23 @@ def _file(business: Business, folder: Path) -> Path:
     return (business.state if is_night(folder) else folder) / FILE
 
 
-def _unfit(business: Business) -> str:
+def _unfit(business: Business, made_of: str) -> str:
     """Why the state cannot be added to; empty where it can."""
     if not (business.state / FILE).exists():
         return "there was none"
     try:
         with duckdb.connect(business.state / FILE) as con:
-            made_of = con.execute("select hash from made_of").fetchall()
+            found = con.execute("select hash from made_of").fetchall()
     except duckdb.Error:
         return "it could not be read"
-    return "" if made_of == [(_made_of(business),)] else "the configuration or Rapport changed"
+    return "" if found == [(made_of,)] else "the configuration, the merges of accounts or Rapport changed"
 
 
-def _made_of(business: Business) -> str:
+def _made_of(business: Business, merges: Sequence[Merge]) -> str:
     """A hash of all that decides what the state makes of the landed batches."""
     digest = sha256(business.model_dump_json(include={"timezone", "currency", "sources"}).encode())
+    for merge in merges:
+        digest.update(merge.model_dump_json(include={"account_id", "into"}).encode())
     root = Path(__file__).parents[1]
     for text in [*(root / name for name in MADE_BY), *_statements(files("sql"))]:
         digest.update(text.read_bytes())

@@ -27,8 +27,8 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
     Args:
         statistics: one row per account x line, as `sql/features/account_lines.sql` gives it.
         as_of: the last day counted, inclusive.
-        recorded: the conformed columns that the business's sources map. A feature that needs another stays NULL for
-            all.
+        recorded: the conformed columns that the business's sources map, and the kinds of engagement that they bring. A
+            feature that needs another stays NULL for all.
 
     Returns:
         `account_id`, `line`, `as_of` and one column per feature of the catalogue, rows in the order given.
@@ -45,11 +45,11 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
 
 
 def unrecorded_features(recorded: Collection[str]) -> list[str]:
-    """Features that are NULL for every account, since no source maps a conformed column that they need."""
+    """Features that are NULL for every account, since no source maps a conformed column or brings an event that they need."""
     return [
         feature.name
         for feature in FEATURES
-        if not all(any(column in recorded for column in need.split("|")) for need in feature.needs)
+        if not all(any(name in recorded for name in need.split("|")) for need in feature.needs)
     ]
 
 
@@ -232,8 +232,8 @@ def contact_breadth(day: pl.Expr) -> pl.Expr:
 
 
 def contract_coverage(day: pl.Expr) -> pl.Expr:
-    """Share of the window's days under a contract, the terms of recurring lines added up (one month each where none is given)."""
-    return pl.when(_ordered).then((pl.col("contract_days_12m") / WINDOW_DAYS).clip(upper_bound=1))
+    """Share of the window's days under a contract; a recurring line without a term runs for a month."""
+    return pl.when(_ordered).then(pl.col("contract_days_12m") / WINDOW_DAYS)
 
 
 def price_premium(day: pl.Expr) -> pl.Expr:

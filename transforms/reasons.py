@@ -121,13 +121,13 @@ def _rounded_on(values: np.ndarray, further: np.ndarray) -> np.ndarray:
     return np.where(further > 0, np.ceil(values), np.floor(values))
 
 
-def told(reasons: pl.DataFrame, flips: pl.Series, segments: pl.Series) -> pl.Series:
-    """One text per row: what speaks for client, what against, and what would flip the verdict.
+def told(reasons: pl.DataFrame, flips: pl.Series, held: pl.DataFrame) -> pl.Series:
+    """One text per row: what speaks for client, what against, and what keeps or would flip the verdict.
 
     Args:
         reasons: as `reasons` gives them.
         flips: as `flips` gives them.
-        segments: the segment of each row.
+        held: the same rows with `segment`, `contrary_since` and `override_note`.
     """
     said = {
         side: pl.concat_str([pl.col(f"{side}_{place}") for place in PLACES], separator="; ", ignore_nulls=True).replace(
@@ -137,14 +137,18 @@ def told(reasons: pl.DataFrame, flips: pl.Series, segments: pl.Series) -> pl.Ser
     }
     other = pl.when(pl.col("segment") == "client").then(pl.lit("customer")).otherwise(pl.lit("client"))
     change = (
-        pl.when(pl.col("segment") == "prospect")
+        pl.when(pl.col("override_note").is_not_null())
+        .then(pl.format(" {}.", "override_note"))
+        .when(pl.col("segment") == "prospect")
         .then(pl.lit(" No order yet."))
+        .when(pl.col("contrary_since").is_not_null())
+        .then(pl.format(" The score calls for {} since {}, not yet for long enough.", other, "contrary_since"))
         .when(pl.col("flip").is_null())
         .then(pl.lit(" No single change would flip it."))
         .otherwise(pl.format(" Would be a {} if: {}.", other, pl.col("flip")))
     )
     return (
-        reasons.with_columns(flips.alias("flip"), segments.alias("segment"))
+        reasons.with_columns(flips.alias("flip"), *held["segment", "contrary_since", "override_note"])
         .select(pl.format("For client: {}. Against: {}.{}", said["for"], said["against"], change).alias("reasons"))
         .to_series()
     )

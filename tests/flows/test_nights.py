@@ -144,7 +144,7 @@ def test_nights_make_what_a_rebuild_makes(drawn):
         for role in ROLES:
             write(folder, role, "first", drawn.rows[role][:1])
         business = sources(folder)
-        for number, delivery in enumerate(drawn.deliveries):
+        for delivery in drawn.deliveries:
             for (role, name), places in delivery.files.items():
                 write(folder, role, name, [drawn.rows[role][place] for place in places])
             run = run_of(business, delivery.as_of)

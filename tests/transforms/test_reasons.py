@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import date
 from decimal import Decimal
 
 import polars as pl
@@ -240,9 +241,16 @@ def test_a_change_that_lands_on_the_score_to_leave_goes_one_further():
 # --- told
 
 
-def telling(scale: Ruler, segment: str, **known) -> str:
+def standing(segment: str, contrary_since: date | None = None, override_note: str | None = None) -> pl.DataFrame:
+    """One row of held verdicts."""
+    schema = {"segment": pl.String, "contrary_since": pl.Date, "override_note": pl.String}
+    return pl.DataFrame([(segment, contrary_since, override_note)], schema=schema, orient="row")
+
+
+def telling(scale: Ruler, held: pl.DataFrame | str, **known) -> str:
     frame = scored(scale, known)
-    return told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), pl.Series([segment])).item()
+    held = standing(held) if isinstance(held, str) else held
+    return told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), held).item()
 
 
 def test_the_reasons_say_what_speaks_for_client_what_against_and_what_would_flip():
@@ -274,10 +282,26 @@ def test_a_prospect_is_told_that_it_has_no_order():
     )
 
 
+def test_a_score_that_calls_for_another_segment_is_told_in_place_of_what_would_flip():
+    scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
+    assert telling(scale, standing("customer", date(2026, 3, 5)), order_days=10) == (
+        "For client: nothing known. Against: nothing known. The score calls for client since 2026-03-05, not yet for long enough."
+    )
+
+
+def test_a_verdict_set_by_hand_is_told_with_its_note():
+    scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
+    note = "Set by hand until 2026-06-30 by accounts: in dispute"
+    assert telling(scale, standing("customer", date(2026, 3, 5), note), order_days=10) == (
+        f"For client: nothing known. Against: nothing known. {note}."
+    )
+
+
 def test_each_row_is_told_its_own():
     scale = ruler(base=0, enter=50, order_days=(1, 2, 1))
     frame = scored(scale, {"order_days": 3}, {"order_days": 1}, {})
-    texts = told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), frame["segment"])
+    held = pl.concat([standing(segment) for segment in frame["segment"]])
+    texts = told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), held)
     assert [text.split(". ")[:2] for text in texts] == [
         ["For client: ordered on 3 days in all", "Against: nothing known"],
         ["For client: nothing known", "Against: ordered on 1 day in all"],
