@@ -6,7 +6,7 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -104,6 +104,29 @@ class Gates(Strict):
     )
 
 
+class Alerts(Strict):
+    """Who is told, and when: a night that was refused, failed, crashed or is late, and a source that is stale."""
+
+    notify: SecretReference | None = Field(
+        None,
+        description="where the channel's address is kept, as apprise writes it: {env: NAME} or {prefect_block: name}",
+    )
+    published_by: str | None = Field(
+        None,
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description="hour by which a night must be published, such as 07:00, in the business's time zone",
+    )
+    stale_days: int | None = Field(
+        None, ge=1, le=3650, description="a source whose newest row is older than so many days is stale"
+    )
+
+    @model_validator(mode="after")
+    def _has_somebody_to_tell(self) -> Self:
+        if self.published_by and not self.notify:
+            raise ValueError("published_by needs somebody to tell. Add notify, or leave it out.")
+        return self
+
+
 class BusinessFile(Strict):
     """What a business file says."""
 
@@ -133,6 +156,7 @@ class BusinessFile(Strict):
         1.0, gt=0, le=1, description="share of revenue that is left after costs, for clv_12m; 1 counts revenue"
     )
     gates: Gates = Field(Gates(), description="limits at which a run stops before it publishes")
+    alerts: Alerts = Field(Alerts(), description="who is told of a night that went wrong")
     memory: str | None = Field(
         None,
         pattern="^[1-9][0-9]{0,5}(MB|GB|TB|MiB|GiB|TiB)$",
@@ -175,9 +199,10 @@ def load(path: Path) -> Business:
 def config_hash(business: Business) -> str:
     """Return the sha256 of everything that could change a verdict or its place, the ruler included.
 
-    Secrets, their names and the machine's limits (memory, threads) are left out.
+    Secrets, their names, who is told, and the machine's limits (memory, threads) are left out.
     """
-    settings = business.model_dump(mode="json", exclude={"warehouse": {"password"}, "memory": True, "threads": True})
+    left_out = {"warehouse": {"password"}, "alerts": True, "memory": True, "threads": True}
+    settings = business.model_dump(mode="json", exclude=left_out)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ from config.errors import ChangeHeld, ConfigurationError
 from config.rules import ROLL_UP
 from config.settings import Business
 from flows.gates import Change, beyond_limit
-from flows.history import past, published_hashes
+from flows.history import published_hashes, runs_before
 from flows.lock import held
 from flows.runs import Timing, new_run, run_stages, today
 from flows.stages import STAGES, Run, Stage, extract, tidy
@@ -158,7 +158,7 @@ def _require_calm(backfill: Backfill, live_path: Path) -> None:
         pl.col("segment").ne_missing(pl.col("segment_then"))
     )
     change = Change(moved.height, now.height)
-    held_back = beyond_limit(change, backfill.business.gates, past(live_path, backfill.days[0]))
+    held_back = beyond_limit(change, backfill.business.gates, runs_before(live_path, backfill.days[0]))
     if held_back:
         raise ChangeHeld(
             f"{backfill.business.business}, {backfill.days[0]} to {backfill.days[-1]}: {held_back}. Nothing was published; the tables "

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,25 +63,24 @@ def run(
     from flows.terminal import print_report, print_timings, with_progress
 
     path = _business_file(config)
+    asked = {
+        "as_of": as_of.date() if as_of else None,
+        "known_at": _utc(known_at),
+        "rebuild": rebuild,
+        "dry_run": dry_run,
+        "wait_seconds": _seconds(wait),
+    }
     if prefect or os.environ.get("PREFECT_API_URL"):
         from flows.serve import prepare_environment
 
         prepare_environment()
         from flows.nightly import run_flow
 
-        found, costs = run_flow(path, as_of.date() if as_of else None, rebuild, dry_run, _seconds(wait), show=not json)
+        found, costs = run_flow(path, show=not json, **asked, accept_change=accept_change or "")
     else:
         from config.settings import load
 
-        started = new_run(
-            load(path),
-            as_of=as_of.date() if as_of else None,
-            rebuild=rebuild,
-            known_at=known_at,
-            dry_run=dry_run,
-            wait_seconds=_seconds(wait),
-            accept_change=accept_change,
-        )
+        started = new_run(load(path), **asked, accept_change=accept_change)
         found, costs = with_progress(started, show=not json)
     print_report(found, json)
     if timings and not json:
@@ -109,7 +108,7 @@ def backfill(
         since.date(),
         until.date(),
         every,
-        known_at=known_at,
+        known_at=_utc(known_at),
         accept_change=accept_change,
         wait_seconds=_seconds(wait),
     )
@@ -188,6 +187,10 @@ def _business_file(config: Path | None) -> Path:
     from flows.runs import example_file
 
     return config or example_file()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def _seconds(text: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from config.settings import Business, is_ruler, load, with_ruler
-from flows.history import past
+from flows.history import standings_before
 from flows.runs import at_work, new_run
 from flows.stages import STAGES, Run, features
 from flows.state import connected
@@ -84,6 +84,6 @@ def _settled(run: Run, business: Business, statistics: pl.DataFrame, known: pl.D
         statistics,
         business.ruler.model_copy(update={"verdict": rules}),
         run.as_of,
-        past(run.warehouse, run.as_of + timedelta(days=1)).standings,
+        standings_before(run.warehouse, run.as_of + timedelta(days=1)),
         overrides_in_force(business.decided, statistics, run.as_of),
     )

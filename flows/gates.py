@@ -1,13 +1,14 @@
 """The gate on change: a run in which unusually many accounts change segment is held until a person has looked at it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import duckdb
 
 from config.rules import ROLL_UP
 from config.settings import Gates
-from flows.history import Past
 
 
 @dataclass(frozen=True)
@@ -36,16 +37,22 @@ def change_of(con: duckdb.DuckDBPyConnection) -> Change:
     return Change(*counts)
 
 
-def beyond_limit(change: Change, gates: Gates, past: Past) -> str | None:
+def beyond_limit(change: Change, gates: Gates, runs: Sequence[Mapping[str, Any]]) -> str | None:
     """What is wrong with a change that the gate holds; None where it lets it pass.
 
     The limit is the configured share, or so many times the median share of the last runs, whichever is more.
+
+    Args:
+        change: the change.
+        gates: the limits.
+        runs: the ledger's rows of the last runs before; a first one, which changed nothing, does not count.
     """
-    usual = median(past.changed_shares) if past.changed_shares else 0.0
+    shares = [run["changed_share"] for run in runs if run["changed_share"] is not None]
+    usual = median(shares) if shares else 0.0
     limit = max(gates.changed_share, gates.changed_times_usual * usual)
     if change.share is None or change.share <= limit:
         return None
     return (
         f"{change.accounts:,} of {change.of:,} accounts ({change.share:.2%}) would change segment; the limit is {limit:.2%} "
-        f"(the median of the last {len(past.changed_shares)} runs is {usual:.2%})"
+        f"(the median of the last {len(shares)} runs is {usual:.2%})"
     )

@@ -7,7 +7,7 @@ import duckdb
 
 from config.catalogue import BY_NAME
 from config.recording import recorded
-from flows.history import past
+from flows.history import runs_before
 from flows.stages import Run
 from flows.state import connected
 from transforms.features import unrecorded_features
@@ -91,7 +91,7 @@ class Report:
 
 def report(run: Run, outcome: str) -> Report:
     """Reads the report of a run from its working data, after its last stage."""
-    before = past(run.warehouse, run.as_of).as_of
+    before = next((each["as_of"] for each in runs_before(run.warehouse, run.as_of)), None)
     with connected(run.business, run.folder) as con:
         return Report(
             run_id=run.run_id,

@@ -64,6 +64,8 @@ def new_run(
 ) -> Run:
     """A run with its name; counted up to `as_of`, else the business file's day, else yesterday in the business's zone.
 
+    A `known_at` without a zone is in UTC.
+
     Raises:
         ConfigurationError: `as_of` lies in the future.
     """
@@ -79,7 +81,7 @@ def new_run(
         business=business,
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         as_of=day,
-        known_at=known_at,
+        known_at=known_at.astimezone(UTC).replace(tzinfo=None) if known_at and known_at.tzinfo else known_at,
         started_at=started_at,
         rebuild=rebuild,
         dry_run=dry_run,

@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -24,12 +23,8 @@ from config.errors import ConfigurationError, RapportError
 from config.settings import load
 from flows.runs import CONFIG_DIRECTORY, EXAMPLE, business_file
 
-if TYPE_CHECKING:
-    from prefect.automations import AutomationCore
-
 BUNDLED = Path(str(files("flows").joinpath("prefect.yaml")))
-ENTRYPOINT = "flows.nightly.segment_accounts"
-FLOW = "segment-accounts"
+ENTRYPOINTS = ("flows.nightly.segment_accounts", "flows.nightly.backfill_accounts")
 POOL = "rapport"
 WORKER = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1")
 
@@ -44,9 +39,6 @@ SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60",
     "PREFECT_WORKER_QUERY_SECONDS": "2",
 }
-SILENCE = "rapport: a run without a heartbeat has crashed"
-SILENCE_LASTS = timedelta(minutes=5)
-ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
 
 START_SECONDS = 120
 END_SECONDS = 45  # the worker gives its run 30
@@ -86,6 +78,8 @@ def serve(config: Path | None, port: int | None) -> None:
     with suppress(KeyboardInterrupt), ExitStack() as started:
         processes = {}
         if "PREFECT_API_URL" not in os.environ:
+            if "PREFECT_SERVER_API_AUTH_STRING" in os.environ:
+                os.environ.setdefault("PREFECT_API_AUTH_STRING", os.environ["PREFECT_SERVER_API_AUTH_STRING"])
             processes["server"] = started.enter_context(_server(port, asked))
             print(f"Prefect server: {os.environ['PREFECT_API_URL'].removesuffix('/api')}", flush=True)
         register(chosen)
@@ -109,9 +103,10 @@ def deployments(config: Path | None) -> list[dict[str, Any]]:
     here = Path("prefect.yaml")
     document = here if here.exists() else BUNDLED
     every = yaml.safe_load(document.read_text(encoding="utf-8"))["deployments"]
-    found = [each for each in every if each["entrypoint"] == ENTRYPOINT]
+    found = [each for each in every if each["entrypoint"] in ENTRYPOINTS]
     if not found:
-        raise ConfigurationError(f"{document}: there is no deployment of {ENTRYPOINT}. Add one, or start elsewhere.")
+        listed = " or ".join(ENTRYPOINTS)
+        raise ConfigurationError(f"{document}: there is no deployment of {listed}. Add one, or start elsewhere.")
     for each in found:
         given = {"business": EXAMPLE} | each.get("parameters", {})
         each["parameters"] = given | {"business": config.stem} if config else given
@@ -121,7 +116,7 @@ def deployments(config: Path | None) -> list[dict[str, Any]]:
 
 
 def register(chosen: Sequence[dict[str, Any]]) -> None:
-    """Registers deployments with the Prefect server, and the work pool and the automation where they are missing.
+    """Registers deployments with the Prefect server, with the work pool and the automations.
 
     Args:
         chosen: the deployments, as `prefect.yaml` says them.
@@ -137,51 +132,31 @@ def register(chosen: Sequence[dict[str, Any]]) -> None:
     from prefect.schedules import Cron
     from prefect.workers.process import ProcessWorker
 
-    from flows.nightly import require_server, segment_accounts
+    from flows.alerts import alerts_of, ensure, silent_runs_crash
+    from flows.nightly import backfill_accounts, require_server, segment_accounts
 
     require_server()
+    flows = dict(zip(ENTRYPOINTS, (segment_accounts, backfill_accounts), strict=True))
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        if not client.read_automations_by_name(SILENCE):
-            client.create_automation(_silent_runs_crash())
+        ensure(client, silent_runs_crash([each.name for each in flows.values()]))
+        for name in sorted({each["parameters"]["business"] for each in chosen}):
+            of_it = [each for each in chosen if each["parameters"]["business"] == name]
+            alerts_of(client, load(business_file(name)), of_it)
     for each in chosen:
         RunnerDeployment.from_flow(
-            segment_accounts,
+            flows[each["entrypoint"]],
             each["name"],
             description=each.get("description"),
             parameters=each["parameters"],
             schedules=[Cron(schedule["cron"], timezone=schedule["timezone"]) for schedule in each["schedules"]],
             work_pool_name=POOL,
-            job_variables={"working_dir": str(Path.cwd())},
+            # a command of its own, so that Prefect starts no process more to look for the flow, and none to look for its hooks
+            job_variables={"working_dir": str(Path.cwd()), "command": f"{sys.executable} -m prefect.engine"},
             entrypoint_type=EntrypointType.MODULE_PATH,
         ).apply()
-
-
-def _silent_runs_crash() -> "AutomationCore":
-    """A run whose worker was ended stays `Running` for ever, unless somebody notices its silence."""
-    from prefect.automations import AutomationCore
-    from prefect.client.schemas.objects import StateType
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import EventTrigger, Posture
-
-    return AutomationCore(
-        name=SILENCE,
-        trigger=EventTrigger(
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": FLOW},
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ENDS)},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=SILENCE_LASTS,
-        ),
-        actions=[
-            ChangeFlowRunState(state=StateType.CRASHED, message="There was no sign of life from it for five minutes.")
-        ],
-    )
 
 
 @contextmanager

@@ -30,9 +30,9 @@ from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
 from flows.gates import beyond_limit, change_of
-from flows.history import past
+from flows.history import runs_before, standings_before
 from flows.ledger import ROLES
-from flows.package import PACKAGED, seal
+from flows.package import PACKAGED, seal, verified
 from flows.warehouse import live, location
 from flows.warehouse import publish as publish_package
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
@@ -224,7 +224,8 @@ def features(run: Run) -> str:
 
 def judge(run: Run) -> str:
     """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
-    business, before = run.business, past(run.warehouse, run.as_of)
+    business = run.business
+    before, standings = runs_before(run.warehouse, run.as_of), standings_before(run.warehouse, run.as_of)
     with _work(run) as con:
         lines = con.sql("select * from account_lines").pl()
         _require_met(business, lines, run.as_of)
@@ -234,14 +235,14 @@ def judge(run: Run) -> str:
             business.ruler,
             run.as_of,
             business.currency,
-            before.standings,
+            standings,
             overrides_in_force(business.decided, lines, run.as_of),
-            joined_accounts(business.decided, before.as_of, run.as_of),
+            joined_accounts(business.decided, before[0]["as_of"] if before else None, run.as_of),
         )
         dated = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
         _store(con, "verdicts", dated)
         _store(con, "account_segments", dated.select(column.name for column in ACCOUNT_SEGMENTS))
-        _store(con, "standings_before", before.standings)
+        _store(con, "standings_before", standings)
         _store(con, "reason_counts", judged.reason_counts)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
             materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
@@ -264,7 +265,8 @@ def audit_outgoing(run: Run) -> str:
         ]
         outcome = _judged(con, "outgoing", found)
         change = change_of(con)
-    held_back = None if run.is_replay else beyond_limit(change, run.business.gates, past(run.warehouse, run.as_of))
+    runs = runs_before(run.warehouse, run.as_of)
+    held_back = None if run.is_replay else beyond_limit(change, run.business.gates, runs)
     if held_back and not (run.dry_run or run.accept_change):
         raise ChangeHeld(
             f"{run.business.business}, {run.as_of}: {held_back}. Nothing was published; the tables of the last run stand. "
@@ -276,9 +278,16 @@ def audit_outgoing(run: Run) -> str:
 def publish(run: Run) -> str:
     """Seals the result and makes it visible in the warehouse all at once, unless it is there already."""
     with _work(run) as con:
-        package = seal(con, run.package, _ledger_row(run, con), _published_tables())
+        seal(con, run.package, _ledger_row(run, con), _published_tables())
+    return publish_sealed(run)
+
+
+def publish_sealed(run: Run) -> str:
+    """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
+    with _work(run) as con:
+        package = verified(con, run.package)
     present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
         return f"nothing changed: run {present['run_id']} already published this result"
@@ -368,8 +377,8 @@ def _tolerated_share(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> flo
 
 
 def _last_good(run: Run) -> PurchaseModels | None:
-    before = past(run.warehouse, run.as_of).run
-    return from_record(json.loads(before["models"])) if before else None
+    before = runs_before(run.warehouse, run.as_of)
+    return from_record(json.loads(before[0]["models"])) if before else None
 
 
 def _store(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -409,7 +418,7 @@ def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult])
 
 def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
     batches = [batch for role in ROLES for batch in _batches(run, role)[0]]
-    before, change = past(run.warehouse, run.as_of).run, change_of(con)
+    before, change = runs_before(run.warehouse, run.as_of), change_of(con)
     counts = con.sql("select * from row_counts order by role, source").pl().to_dicts()
     gates = con.execute("select audit, outcome, count(*) from audits group by 1, 2 order by 1, 2").fetchall()
     accounts, lines = con.execute(
@@ -432,7 +441,7 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
         "account_lines": lines,
         "row_counts": json.dumps(counts),
         "gates": json.dumps([dict(zip(("audit", "outcome", "checks"), gate, strict=True)) for gate in gates]),
-        "continues_run_id": before and before["run_id"],
+        "continues_run_id": before[0]["run_id"] if before else None,
         "changed_accounts": change.accounts,
         "changed_share": change.share,
         "accepted_change": run.accept_change,

@@ -207,6 +207,15 @@ ONE_MISTAKE = {
         4,
         f"ruler: there is no such key here. The keys are {KEYS}.",
     ),
+    ("currency: EUR", "currency: EUR\nalerts: {published_by: '07:00'}"): (
+        4,
+        "alerts: published_by needs somebody to tell. Add notify, or leave it out.",
+    ),
+    ("currency: EUR", "currency: EUR\nalerts: {notify: json://host, stale_days: 3}"): (
+        4,
+        "alerts.notify: a secret is not written down here. Name the one place that holds it: {env: NAME} or"
+        " {prefect_block: name}.",
+    ),
     ("kind: duckdb, path: out/warehouse.duckdb", "kind: duckdb, path: ''"): (
         15,
         "warehouse.path: must name a file or a directory.",
@@ -421,6 +430,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys(written) -> None:
         (("retail", "mixed"), False),
         (("out/warehouse", "out/other"), False),
         (("currency: EUR", "currency: EUR\nmemory: 4GB\nthreads: 2"), True),
+        (("currency: EUR", "currency: EUR\nalerts: {notify: {env: X}, published_by: '07:00'}"), True),
     ],
 )
 def test_the_hash_follows_what_could_change_a_verdict_or_its_place(written, change: Any, same: bool) -> None:

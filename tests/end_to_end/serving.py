@@ -1,5 +1,6 @@
 """A small firm, and `rapport` commands at work for it."""
 
+import json
 import os
 import queue
 import signal
@@ -12,9 +13,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
+
+import duckdb
 
 Found = TypeVar("Found")
 
@@ -49,6 +53,9 @@ warehouse: {kind: duckdb, path: warehouse.duckdb}
 state: state
 gates: {quarantined_share: 0.01}
 """
+ALERTS = """
+alerts: {notify: {env: FIRM_CHANNEL}, published_by: "07:00", stale_days: 30}
+"""
 ACCOUNTS = 12
 FIRST_DAY = date(2024, 1, 1)
 WEEKS = 113  # to the end of February 2026
@@ -69,6 +76,31 @@ def small_firm(folder: Path, unfit_orders: int = 0) -> Path:
     (folder / "mail.csv").write_text("\n".join(["id,account,at,direction", *mail, ""]))
     (folder / "firm.yaml").write_text(BUSINESS)
     return folder / "firm.yaml"
+
+
+LARGE = {
+    "business: Small firm": "business: Large firm",
+    "path: orders.csv": "path: orders.parquet",
+    "state: state": "state: large",
+}
+LARGE_ORDERS = 1_500_000
+
+
+def large_firm(folder: Path) -> None:
+    """Writes, beside the small firm, a business with so many orders that its stages take their time.
+
+    Both publish to one warehouse.
+    """
+    text = BUSINESS
+    for ours, theirs in LARGE.items():
+        text = text.replace(ours, theirs)
+    with duckdb.connect() as con:
+        con.execute(
+            "copy (select range as number, 'A' || range % 200000 as account, "
+            "timestamp '2025-01-01 10:00:00' + to_minutes(range % 500000) as at, range % 900 / 10 as net "
+            f"from range({LARGE_ORDERS})) to '{folder / 'orders.parquet'}'"
+        )
+    (folder / "large.yaml").write_text(text)
 
 
 @dataclass
@@ -117,11 +149,18 @@ class Running:
 
 @contextmanager
 def rapport(folder: Path, arguments: Sequence[str], **environment: str) -> Generator[Running]:
-    """Starts `rapport` in a folder, without this process's Prefect settings; ends it, and sees that nothing is left."""
+    """Starts `rapport` in a folder, as `at_work` does."""
+    with at_work(folder, [str(RAPPORT), *arguments], **environment) as running:
+        yield running
+
+
+@contextmanager
+def at_work(folder: Path, command: Sequence[str], **environment: str) -> Generator[Running]:
+    """Starts a command in a folder, without this process's Prefect settings; ends it, and sees that nothing is left."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "RAPPORT"))}
     mark = uuid4().hex
     process = subprocess.Popen(
-        [RAPPORT, *arguments],
+        command,
         cwd=folder,
         env=ours | {"RAPPORT_TEST": mark} | environment,
         stdout=subprocess.PIPE,
@@ -143,7 +182,7 @@ def rapport(folder: Path, arguments: Sequence[str], **environment: str) -> Gener
         for each in left:
             os.kill(each, signal.SIGKILL)
         reader.join(10)
-    assert not left, f"these outlived {arguments}: {left}"
+    assert not left, f"these outlived {command}: {left}"
 
 
 def until(look: Callable[[], Found | None], within_seconds: float, what: str) -> Found:
@@ -193,3 +232,39 @@ def forwarder(address: str, refused: bytes | None = None) -> Generator[tuple[str
         yield f"http://{host}:{listener.getsockname()[1]}", cut
     finally:
         cut()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A receiver of notifications: its address as apprise writes it, and the messages that came, as JSON says them."""
+
+    address: str
+    messages: list[dict[str, str]]
+
+    def told(self, text: str, within_seconds: float) -> str:
+        """Waits for a message whose title has this text, and gives its body."""
+
+        def look() -> str | None:
+            return next((each["message"] for each in self.messages if text in each["title"]), None)
+
+        return until(look, within_seconds, f"a message with {text!r} among {self.messages}")
+
+
+@contextmanager
+def channel() -> Generator[Channel]:
+    """A receiver of notifications on this machine."""
+    messages: list[dict[str, str]] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Channel(f"json://127.0.0.1:{server.server_port}/told", messages)
+        server.shutdown()

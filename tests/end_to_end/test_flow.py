@@ -2,30 +2,21 @@
 
 import os
 import socket
-import sqlite3
 import subprocess
 import sysconfig
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 from prefect import __version__, flow, task
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
     DeploymentFilter,
     DeploymentFilterId,
-    FlowRunFilter,
-    FlowRunFilterName,
 )
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import PrefectHTTPStatusError
@@ -35,108 +26,19 @@ from prefect.states import Scheduled
 
 from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
 from config.settings import load
-from flows.lock import held
+from flows.alerts import SILENCE
 from flows.nightly import TASKS, may_pass_later, run_flow, segment_accounts
 from flows.runs import at_work, example_file, new_run, run_stages
-from flows.serve import SILENCE, deployments
+from flows.serve import deployments
 from flows.warehouse import live
-from tests.end_to_end.serving import Running, forwarder, rapport, small_firm, until
+from tests.end_to_end.conftest import MISSED
+from tests.end_to_end.runs import artifacts, deployment, ended, run_named, started
+from tests.end_to_end.serving import forwarder, rapport, small_firm, until
 
 ROOT = Path(__file__).parents[2]
 TOKYO = ZoneInfo("Asia/Tokyo")
 LAST_DAY = date(2026, 2, 28)
 DUE = datetime(2026, 2, 11, 3, 30, tzinfo=TOKYO)  # in UTC it is still the 10th
-RUN_SECONDS = 120
-
-
-def deployment(client, name: str):
-    return client.read_deployment_by_name(f"segment-accounts/{name}")
-
-
-def started(client, name: str, **parameters: object):
-    """A run of a deployment, for the worker to take up."""
-    wanted = deployment(client, name).id
-    return client.create_flow_run_from_deployment(wanted, parameters=parameters, state=Scheduled()).id
-
-
-def ended(client, run_id):
-    """The run when it has come to its end."""
-
-    def look():
-        found = client.read_flow_run(run_id)
-        return found if found.state.is_final() else None
-
-    return until(look, RUN_SECONDS, f"the end of run {run_id}")
-
-
-def artifacts(client, run_id) -> dict[str, str]:
-    """Description of each artifact of a run, by key."""
-    mine = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-    return {each.key: each.description for each in client.read_artifacts(artifact_filter=mine)}
-
-
-def run_named(client, name: str):
-    (found,) = client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(like_=name)))
-    return found
-
-
-def without_its_server(folder: Path, server: str) -> Running:
-    """`rapport run`, with its server gone from when the flow has begun: until then it waits for the business's state."""
-    state = small_firm(folder).parent / "state"
-    state.mkdir()
-    command = ["run", "--config", "firm.yaml", "--as-of", "2026-02-27", "--wait", "2m"]
-    with forwarder(server) as (address, cut), ExitStack() as lock:
-        lock.enter_context(held(state / "lock", "the state", "test", datetime.now(UTC)))
-        with rapport(folder, command, PREFECT_API_URL=f"{address}/api", PREFECT_CLIENT_MAX_RETRIES="1") as running:
-            running.line("Beginning flow run", within_seconds=120)
-            cut()
-            lock.close()
-            running.process.wait(120)
-    return running
-
-
-def with_a_temporary_server(folder: Path, database: Path) -> Running:
-    """`rapport run --prefect`, with a file missing."""
-    small_firm(folder).with_name("orders.csv").unlink()
-    prefect = folder / ".rapport/prefect"
-    prefect.mkdir(parents=True)
-    with closing(sqlite3.connect(database)) as its, closing(sqlite3.connect(prefect / "prefect.db")) as ours:
-        its.backup(ours)  # making a new one takes ten seconds
-    with rapport(folder, ["run", "--config", "firm.yaml", "--prefect"]) as running:
-        running.process.wait(240)
-    return running
-
-
-@dataclass(frozen=True)
-class Meanwhile:
-    """What takes its time, and goes on beside the tests: runs by the worker, commands in folders of their own."""
-
-    form: UUID
-    day: UUID
-    without_its_server: Future[Running]
-    with_a_temporary_server: Future[Running]
-
-
-@pytest.fixture(scope="module")
-def meanwhile(served, tmp_path_factory) -> Generator[Meanwhile]:
-    folder = tmp_path_factory.mktemp("commands")
-    ours = temporary_settings({PREFECT_API_URL: served.api})
-    with ThreadPoolExecutor() as pool, ours, get_client(sync_client=True) as client:
-        yield Meanwhile(
-            started(client, "ad-hoc", as_of="2026-01-31", dry_run=True),
-            started(client, "nightly", as_of="soon"),
-            pool.submit(without_its_server, folder / "away", served.address),
-            pool.submit(with_a_temporary_server, folder / "alone", served.database),
-        )
-
-
-@pytest.fixture
-def at_the_firm(served, monkeypatch, tmp_path, meanwhile) -> Path:
-    """A small firm's business file in a working directory of its own."""
-    file = small_firm(tmp_path / "firm")
-    monkeypatch.chdir(file.parent)
-    monkeypatch.setenv("RAPPORT_CONFIG_DIR", str(file.parent))
-    return file
 
 
 def published(folder: Path) -> tuple[str, list[tuple]]:
@@ -180,13 +82,30 @@ def test_the_night_is_due_at_half_past_three_in_the_business_s_zone(served, clie
 
 def test_the_form_explains_every_field(client):
     fields = deployment(client, "ad-hoc").parameter_openapi_schema["properties"]
-    assert list(fields) == ["business", "as_of", "rebuild", "dry_run", "wait_seconds"]
+    assert list(fields) == ["business", "as_of", "known_at", "rebuild", "dry_run", "accept_change", "wait_seconds"]
     assert all(len(field["description"]) > 20 for field in fields.values())
+
+
+def test_the_business_is_a_choice_of_the_files_that_are_there(client):
+    assert deployment(client, "ad-hoc").parameter_openapi_schema["properties"]["business"]["enum"] == ["firm", "large"]
 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"business": "../firm"}, {"business": "a/b"}, {"business": ""}, {"wait_seconds": -1}, {"dry_run": "perhaps"}],
+    [
+        {"business": "../firm"},
+        {"business": "/etc/passwd"},
+        {"business": ""},
+        {"business": "nobody"},
+        {"as_of": "soon"},
+        {"as_of": "2026-13-01"},
+        {"as_of": ""},
+        {"known_at": "2026-01-31"},
+        {"known_at": "2026-01-31T25:00:00"},
+        {"wait_seconds": -1},
+        {"dry_run": "perhaps"},
+        {"accept_change": "x" * 501},
+    ],
     ids=str,
 )
 def test_the_server_refuses_what_the_form_does_not_allow(client, parameters):
@@ -227,7 +146,7 @@ def test_an_unknown_business_fails_the_run_with_a_sentence(client, at_the_firm):
 def test_a_refused_gate_fails_the_run_with_its_sentence_and_publishes_nothing(client, at_the_firm, capfd):
     small_firm(at_the_firm.parent, unfit_orders=9)
     with pytest.raises(GateRefused) as refused:
-        run_flow(at_the_firm, date(2026, 2, 26), rebuild=False, dry_run=False, wait_seconds=0, show=True)
+        run_flow(at_the_firm, show=True, as_of=date(2026, 2, 26), wait_seconds=0)
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in str(refused.value)
     run = run_named(client, "firm up to 2026-02-26")
     assert run.state.name == "Failed"
@@ -332,12 +251,14 @@ def test_prefects_own_command_deploys_the_same(served, client, tmp_path, monkeyp
         assert [s.schedule.cron for s in by_serve.schedules] == [s["cron"] for s in each["schedules"]]
         for alike in (
             "entrypoint",
-            "parameter_openapi_schema",
             "enforce_parameter_schema",
             "work_pool_name",
             "description",
         ):
             assert getattr(by_hand, alike) == getattr(by_serve, alike)
+        by_hand.parameter_openapi_schema["properties"]["business"].pop("enum")
+        by_serve.parameter_openapi_schema["properties"]["business"].pop("enum")
+        assert by_hand.parameter_openapi_schema == by_serve.parameter_openapi_schema
 
 
 def test_a_taken_port_is_told(tmp_path):
@@ -395,10 +316,13 @@ def test_a_run_takes_what_was_entered_in_the_form(served, client, meanwhile):
     run = ended(client, meanwhile.form)
     assert run.state.name == "Completed", run.state.message
     assert run.name == "firm up to 2026-01-31"
-    found = artifacts(client, run.id)
-    assert found.keys() == {"segments", "stages", "run"}
-    assert found["segments"] == "Segments by line, Small firm, 2026-01-31"
-    assert found["run"] == "dry run: nothing was published"
+    found = {key: each.description or "" for key, each in artifacts(client, run.id).items()}
+    assert found.keys() == {"progress", "segments", "reasons", "audits", "quarantine", "stages", "run", "published"}
+    assert found["segments"].startswith("Segments by line, Small firm, 2026-01-31")
+    assert found["run"] == "24 verdicts are live in warehouse.duckdb"
+    assert found["audits"] == "101 passed, 0 failed, 0 broken"
+    assert found["quarantine"] == "Refused rows by reason, 0 in all"
+    assert found["progress"] == "all done"
 
 
 def test_a_day_that_is_none_fails_the_run_with_a_sentence(client, meanwhile):
@@ -415,10 +339,13 @@ def test_two_deployments_do_not_run_at_the_same_time(client, meanwhile):
 
 
 def test_with_a_server_serve_is_only_a_worker(served, client, meanwhile):
-    for run_id in (meanwhile.form, meanwhile.day):
-        ended(client, run_id)
-    with rapport(served.folder, ["serve", "--config", "firm.yaml"], PREFECT_API_URL=served.api) as second:
+    meanwhile.cancelled.result()
+    served.channel.told("nothing was published by 07:00", within_seconds=60)
+    ours = {"PREFECT_API_URL": served.api, "FIRM_CHANNEL": served.channel.address}
+    with rapport(served.folder, ["serve", "--config", "firm.yaml"], **ours) as second:
         second.line("Deployments: nightly, ad-hoc", within_seconds=60)
         assert not any(line.startswith("Prefect server") for line in second.lines)
     assert client.api_healthcheck() is None
     assert len(client.read_automations_by_name(SILENCE)) == 1
+    (missed,) = client.read_automations_by_name(MISSED)
+    assert missed.trigger.within == timedelta(hours=3, minutes=30), "changed by hand, it follows the file again"

@@ -10,7 +10,7 @@ import pytest
 from config.errors import WarehouseError
 from config.tables import PUBLISHED
 from flows import package
-from flows.history import past, published_hashes
+from flows.history import published_hashes, runs_before, standings_before
 from flows.warehouse import copied, exchange, publish
 from tests.packages import ledger_row, tables
 
@@ -51,7 +51,7 @@ def _insert(con: duckdb.DuckDBPyConnection, name: str, **values: object) -> None
 def published(warehouse: Path, folder: Path, *days: tuple, back: bool = False) -> None:
     """Publishes days, each given as number, changes and standings, one after the other."""
     for number, changes, standings in days:
-        before = past(warehouse, day(number)).run
+        before = next(iter(runs_before(warehouse, day(number))), None)
         run_id = f"run-{number}-{len(list(folder.glob('run-*')))}"
         continues = before["run_id"] if before else None
         sealed(folder, run_id, number, continues, changes, standings)
@@ -120,7 +120,7 @@ def test_a_day_published_again_takes_the_place_of_what_it_was(tmp_path, warehous
 
 def test_what_a_day_went_on_from_is_what_the_day_before_left_whatever_came_after(tmp_path, warehouse):
     def standing(number: int) -> dict[str, str]:
-        rows = past(warehouse, day(number)).standings.select("account_id", "segment").rows()
+        rows = standings_before(warehouse, day(number)).select("account_id", "segment").rows()
         assert len(dict(rows)) == len(rows)
         return dict(rows)
 
@@ -140,10 +140,8 @@ def test_what_a_day_went_on_from_is_what_the_day_before_left_whatever_came_after
 
 def test_the_run_that_a_day_goes_on_from_is_the_latest_of_the_last_day_before(tmp_path, warehouse):
     published(warehouse, tmp_path, FOUR_DAYS[0], FOUR_DAYS[1], FOUR_DAYS[1])
-    runs = [past(warehouse, day(number)).run for number in (0, 1, 2, 9)]
-    assert [run and run["run_id"] for run in runs] == [None, "run-0-0", "run-1-2", "run-1-2"]
-    assert past(warehouse, day(0)).as_of is None
-    assert past(warehouse, day(9)).as_of == day(1)
+    runs = [[run["run_id"] for run in runs_before(warehouse, day(number))] for number in (0, 1, 2, 9)]
+    assert runs == [[], ["run-0-0"], ["run-1-2", "run-0-0"], ["run-1-2", "run-0-0"]]
 
 
 def test_a_day_before_the_last_one_is_refused(tmp_path, warehouse):

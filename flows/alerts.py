@@ -1,0 +1,159 @@
+"""Who hears of what: the automations of the Prefect server that notify a business's channel."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prefect.automations import AutomationCore
+from prefect.blocks.notifications import SlackWebhook
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.server.schemas.schedules import CronSchedule
+
+from config.errors import ConfigurationError
+from config.settings import Business, SecretReference, secret_value
+from flows.events import FAILED, GATE_FAILED, HELD, PUBLISHED, SOURCE_STALE, resource_of
+
+SILENCE = "rapport: a run without a heartbeat has crashed"
+SILENCE_LASTS = timedelta(minutes=5)
+ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
+BEGINS = ("Late", "Pending")
+
+
+def silent_runs_crash(flows: Sequence[str]) -> AutomationCore:
+    """A run whose worker was ended stays `Running` for ever, unless somebody notices its silence."""
+    return AutomationCore(
+        name=SILENCE,
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(flows)},
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ENDS)},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=SILENCE_LASTS,
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message="There was no sign of life from it for five minutes.")
+        ],
+    )
+
+
+def alerts_of(client: SyncPrefectClient, business: Business, deployments: Sequence[dict[str, Any]]) -> None:
+    """Makes a business's automations as its file says now; those that it no longer says are taken away.
+
+    Args:
+        client: of the server.
+        business: the business.
+        deployments: its deployments, each as `prefect.yaml` says it.
+    """
+    notify = business.alerts.notify
+    wanted = _alerts(business, _channel(business.name, notify), deployments) if notify else []
+    for name in {_told(business), _crashed(business), _missed(business)} - {each.name for each in wanted}:
+        for present in client.read_automations_by_name(name):
+            client.delete_automation(present.id)
+    for each in wanted:
+        ensure(client, each)
+
+
+def ensure(client: SyncPrefectClient, wanted: AutomationCore) -> None:
+    """Makes an automation, or changes the one of its name; one that is as wanted is not touched, and counts on."""
+    for present in client.read_automations_by_name(wanted.name):
+        if present.model_dump(include=set(AutomationCore.model_fields)) != wanted.model_dump():
+            client.update_automation(present.id, wanted)
+        return
+    client.create_automation(wanted)
+
+
+def _alerts(business: Business, channel: Any, deployments: Sequence[dict[str, Any]]) -> list[AutomationCore]:
+    told = AutomationCore(
+        name=_told(business),
+        trigger=EventTrigger(
+            match={"prefect.resource.id": resource_of(business.name)},
+            expect={HELD, GATE_FAILED, FAILED, SOURCE_STALE},
+        ),
+        actions=[_notification(channel, business, "{{ event.event }}", "{{ event.payload.message }}")],
+    )
+    crashed = AutomationCore(
+        name=_crashed(business),
+        trigger=EventTrigger(
+            match={
+                "prefect.resource.id": "prefect.flow-run.*",
+                "prefect.resource.name": [f"{business.name} up to *", f"{business.name}, due *"],
+            },
+            expect={"prefect.flow-run.Crashed"},
+        ),
+        actions=[
+            _notification(
+                channel,
+                business,
+                "the run crashed",
+                "Run {{ flow_run.name }} crashed. The tables of the last run stand. Retry it in the Prefect UI.",
+            )
+        ],
+    )
+    scheduled = [each for each in deployments if each["schedules"]]
+    if business.alerts.published_by is None or not scheduled:
+        return [told, crashed]
+    nightly = scheduled[0]
+    missed = AutomationCore(
+        name=_missed(business),
+        trigger=EventTrigger(
+            match_related={"prefect.resource.role": "deployment", "prefect.resource.name": nightly["name"]},
+            after={f"prefect.flow-run.{begin}" for begin in BEGINS},
+            expect={PUBLISHED},
+            for_each={"related:deployment:prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=time_to_publish(nightly["schedules"][0], business.alerts.published_by),
+        ),
+        actions=[
+            _notification(
+                channel,
+                business,
+                f"nothing was published by {business.alerts.published_by}",
+                f"The deployment {nightly['name']} has not published by {business.alerts.published_by}. The tables of the "
+                "last run stand. See its runs in the Prefect UI.",
+            )
+        ],
+    )
+    return [told, crashed, missed]
+
+
+def time_to_publish(schedule: dict[str, Any], published_by: str) -> timedelta:
+    """How long after a night is due its publication must be there; on a night that clocks change an hour more or less."""
+    zone = ZoneInfo(schedule["timezone"])
+    (due,) = asyncio.run(CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(n=1))
+    due = due.astimezone(zone).replace(tzinfo=None)
+    deadline = datetime.combine(due, time.fromisoformat(published_by))
+    return (deadline if deadline > due else deadline + timedelta(days=1)) - due
+
+
+def _channel(name: str, address: SecretReference) -> Any:
+    """The id of the block that holds the channel's address, which apprise understands, whatever the service."""
+    try:
+        block = SlackWebhook(url=secret_value(address))  # it hands any address but Slack's own to apprise as it is
+    except ConfigurationError as error:
+        raise ConfigurationError(f"alerts.notify: {error} Nothing was registered.") from None
+    return block.save(f"rapport-{name.lower().replace('_', '-')}", overwrite=True)
+
+
+def _notification(channel: Any, business: Business, subject: str, body: str) -> SendNotification:
+    return SendNotification(block_document_id=channel, subject=f"Rapport, {business.business}: {subject}", body=body)
+
+
+def _told(business: Business) -> str:
+    return f"rapport: {business.name}, a run that was stopped and a source that is stale"
+
+
+def _crashed(business: Business) -> str:
+    return f"rapport: {business.name}, a run that crashed"
+
+
+def _missed(business: Business) -> str:
+    return f"rapport: {business.name}, a night that was not published"

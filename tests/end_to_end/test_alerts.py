@@ -1,0 +1,63 @@
+"""What a run tells the Prefect server, and who hears of it: on a real server, with a channel that takes notifications."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from config.errors import GateRefused
+from flows.alerts import time_to_publish
+from flows.nightly import segment_accounts
+from tests.end_to_end.runs import ended
+from tests.end_to_end.serving import small_firm, until
+
+
+def events_of(client, name: str) -> list[dict]:
+    """The events of a name, newest first."""
+    asked = {"filter": {"event": {"name": [name]}}}
+    return client.request("POST", "/events/filter", json=asked).json()["events"]
+
+
+def test_a_publication_is_told_with_its_day_and_its_deployment(client, meanwhile):
+    ended(client, meanwhile.form)
+
+    def look() -> dict | None:
+        return next(
+            (each for each in events_of(client, "rapport.published") if "2026-01-31" in each["payload"]["message"]),
+            None,
+        )
+
+    event = until(look, 30, "the event")
+    assert event["payload"]["message"] == "Small firm, as of 2026-01-31: 24 verdicts are live in warehouse.duckdb."
+    assert event["resource"]["prefect.resource.id"] == "rapport.business.firm"
+    roles = {each["prefect.resource.role"]: each["prefect.resource.name"] for each in event["related"]}
+    assert roles["deployment"] == "ad-hoc"
+
+
+def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_limit(served, client, at_the_firm):
+    small_firm(at_the_firm.parent, unfit_orders=9)
+    with pytest.raises(GateRefused):
+        segment_accounts(business="firm", as_of=date(2026, 2, 24))
+    told = served.channel.told("Rapport, Small firm: rapport.gate-failed", within_seconds=60)
+    assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in told
+
+
+def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):
+    at_the_firm.write_text(at_the_firm.read_text() + "alerts: {stale_days: 30}\n")
+    segment_accounts(business="firm", as_of=date(2026, 4, 30), dry_run=True)
+    told = served.channel.told("rapport.source-stale", within_seconds=60)
+    assert "source ledger: its newest row is of 2026-02-23, over 30 days before 2026-04-30." in told
+
+
+def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, meanwhile):
+    ended(client, meanwhile.day)
+    told = served.channel.told("Rapport, Small firm: nothing was published by 07:00", within_seconds=90)
+    assert told.startswith("The deployment nightly has not published by 07:00.")
+
+
+@pytest.mark.parametrize(
+    ("cron", "published_by", "wait"),
+    [("30 3 * * *", "07:00", 3.5), ("30 22 * * *", "07:00", 8.5), ("0 7 * * *", "07:00", 24)],
+)
+def test_the_time_to_publish_is_counted_from_when_the_night_is_due(cron, published_by, wait):
+    schedule = {"cron": cron, "timezone": "America/New_York"}
+    assert time_to_publish(schedule, published_by) == timedelta(hours=wait)
