@@ -218,7 +218,7 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
         (
             "\n".join([HEADER.replace("amount", "amnt"), *GOOD]).encode(),
             "orders (source shop), file shop.csv: there is no column amount, which amount is read from. Did you mean amnt?\n"
-            "Its columns are id, no, account, at, amnt, name. Nothing was read from it. Correct the mapping or the file, or "
+            "Its columns are id, no, account, at, amnt, name. Nothing was read from it. Correct the mapping or the source, or "
             "give the column a list of alternatives.",
         ),
         (
