@@ -248,7 +248,7 @@ def _land_table(
     batch = Batch(
         role=role,
         source=source.name,
-        batch=_unused(_digest([source.name, name, origin, *columns])[:16], {batch.batch for batch in earlier}),
+        batch=_digest([source.name, name, origin, *columns])[:16],
         origin=origin,
         origin_sha256="",
         available=available,
@@ -266,12 +266,10 @@ def _land_table(
 
 def _reads_alike(batch: Batch, name: str, source: PostgresSource, columns: tuple[str, ...], key: str | None) -> bool:
     """Whether a batch holds what a source would read of its table now."""
-    table = batch.table
-    return table is not None and (table.table, table.cursor, batch.columns, batch.key) == (
-        name,
-        source.cursor,
-        columns,
-        key,
+    return (
+        batch.table is not None
+        and (batch.table.table, batch.table.cursor) == (name, source.cursor)
+        and (batch.columns, batch.key) == (columns, key)
     )
 
 
@@ -279,9 +277,11 @@ def _not_yet_landed(
     con: duckdb.DuckDBPyConnection, select: str, file: Relation, batch: Batch, counted: Sequence[Batch], landed: Path
 ) -> str:
     """The select without the rows that stand in a batch that counts as they are."""
-    alike = [other for other in counted if (other.columns, other.types) == (batch.columns, _types(con, select))]
+    types = _types(con, select)
+    alike = [other for other in counted if (other.columns, other.types) == (batch.columns, types)]
     if not alike or batch.table is None or batch.table.cursor is None:
         return select
+    verify(landed, alike)
     cursor = identifier(batch.table.cursor)
     paths = ", ".join(path_literal(other.path(landed)) for other in alike)
     return (
@@ -292,6 +292,7 @@ def _not_yet_landed(
 
 def _is_landed(con: duckdb.DuckDBPyConnection, select: str, batch: Batch, landed: Path) -> bool:
     """Whether a batch holds just the rows of a select, in any order."""
+    verify(landed, [batch])
     listed = ", ".join(map(identifier, batch.columns))
     found = [
         con.execute(f"select count(*), sum(hash({listed})) from {relation}").fetchall()

@@ -99,14 +99,11 @@ def snapshot(where: str, source: PostgresSource) -> Generator[Snapshot]:
                 _fetched(connection, command)
             schema, name = source.name_parts
             columns = _fetched(connection, _COLUMNS, (schema, name))
-            near = (
-                ""
-                if columns
-                else did_you_mean(f"{schema}.{name}", (found for (found,) in _fetched(connection, _TABLES)))
-            )
+            tables = [] if columns else _fetched(connection, _TABLES)
         except driver.Error as error:
-            raise _unreadable(where, error) from error
+            raise _unreadable(where, error) from None
         if not columns:
+            near = did_you_mean(f"{schema}.{name}", (table for (table,) in tables))
             raise SourceError(
                 f"{where}: the database {source.database} has no such table.{near} Nothing was read. "
                 "Correct the source's table or database; capital and small letters are not the same."
@@ -211,11 +208,11 @@ def _copy(con: duckdb.DuckDBPyConnection, table: Snapshot, query: str, scratch: 
         except duckdb.Error as error:
             if scratch.name in str(error):
                 raise not_landed(table.where, scratch.parent, error) from error
-            raise _unreadable(table.where, error) from error
+            raise _unreadable(table.where, error) from None
         except driver.Error as error:
             if error.sqlstate == "42501":
-                raise _forbidden(table.where, table.source) from error
-            raise _unreadable(table.where, error) from error
+                raise _forbidden(table.where, table.source) from None
+            raise _unreadable(table.where, error) from None
         finally:
             con.unregister("stream")
 

@@ -268,7 +268,7 @@ def test_a_flipped_bit_in_what_was_landed_is_refused_and_a_rebuild_heals_it(rapp
     file.write_bytes(content)
     told = refused(rapport, 4)
     assert "orders (source shop), file shop.csv: what was landed of it on " in told
-    assert "Run once with --rebuild, which lands every file again" in told
+    assert "Run once with --rebuild, which lands every source again" in told
     before = table("account_segments", "* exclude (run_id)")
     assert rapport("run", "--rebuild").code == 0
     assert table("account_segments", "* exclude (run_id)") == before

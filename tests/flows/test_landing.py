@@ -136,6 +136,13 @@ def test_a_file_that_gets_back_its_earlier_content_counts_with_that(folder):
     assert found.counts["shop"] == (3, 1, 2, 0)
 
 
+def test_two_sources_of_the_same_file_both_count(folder):
+    csv(folder, "shop.csv", HEADER, FIRST)
+    twice = firm(source("shop.csv"), source("shop.csv", ORDERS | {"line": "'again'"}, name="till"))
+    landed(twice)
+    assert column(ingested(twice).orders, "source", "line") == [("shop", "all"), ("till", "again")]
+
+
 def test_a_file_that_is_gone_stays_counted(folder):
     csv(folder, "in/a.csv", HEADER, FIRST)
     csv(folder, "in/b.csv", HEADER, SECOND)

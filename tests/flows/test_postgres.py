@@ -16,6 +16,7 @@ from config.errors import ConfigurationError, SourceError
 from flows.check import Checked, checks
 from flows.landing import Batch, batches, current
 from flows.runs import new_run, run_stages
+from tests.end_to_end.serving import RAPPORT
 from tests.ingest import (
     EVENTS,
     NIGHT,
@@ -527,6 +528,35 @@ def test_without_the_extra_a_source_of_files_is_read_and_a_table_is_not(shop, mo
     )
 
 
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_the_command_line_tells_it_in_one_sentence_and_keeps_the_password_to_itself(shop, folder, command):
+    wrong = PASSWORD.replace("2", "3")
+    file = firm_file(folder, shop.source("orders", ORDERS))
+    ended = subprocess.run(
+        [RAPPORT, command, "--config", file],
+        env=os.environ | {PASSWORD_VARIABLE: wrong},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == SourceError.exit_code == 4
+    assert ended.stderr.startswith(
+        "orders (source shop), table orders: there is no connection to the database postgres on"
+    )
+    assert len(ended.stderr.splitlines()) == 1
+    written = [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
+    assert not any("hunter" in said for said in (ended.stdout, ended.stderr))
+    assert not any(b"hunter" in content for content in written)
+
+
+def test_a_password_with_special_characters_leaves_no_trace_of_a_night(shop, folder):
+    shop.execute(order(1, "2026-01-14 08:00"))
+    taken_in(shop.source("orders", ORDERS, **READ_ON))
+    written = [each.read_bytes() for each in folder.rglob("*") if each.is_file()]
+    assert len(written) == 2
+    assert not any(b"hunter" in content for content in written)
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -549,6 +579,21 @@ def test_a_run_killed_between_the_rows_and_the_manifest_leaves_nothing_half_land
     assert batches(Path("state/landed"), "shop") == []
     assert [batch.rows for batch in landed(firm(given))] == [1]
     assert column(ingested(firm(given)).orders, "order_id") == ["o1"]
+
+
+@pytest.mark.parametrize("read_on", [READ_ON, {}])
+def test_what_was_landed_is_held_against_its_sum_before_rows_are_left_out(shop, read_on):
+    shop.execute(order(1, "2026-01-14 08:00"))
+    business = firm(shop.source("orders", ORDERS, **read_on))
+    [batch] = landed(business)
+    batch.path(Path("state/landed")).unlink()
+    with pytest.raises(SourceError) as refused:
+        landed(business, NEXT_NIGHT)
+    assert str(refused.value).startswith(
+        "orders (source shop), table orders at 2026-01-15T02:00:00: what was landed of it on 2026-01-15 in state/landed/"
+    )
+    landed(business, NEXT_NIGHT, again=True)
+    assert column(ingested(business).orders, "order_id") == ["o1"]
 
 
 # a look, and a whole run
