@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from config.codes import Currency, Timezone
+from config.connections import PostgresConnection, SecretReference
 from config.decisions import Decisions, contradictions
 from config.documents import Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
@@ -40,29 +40,6 @@ class Sources(Strict):
     )
 
 
-class SecretReference(Strict):
-    """Where a secret is kept: an environment variable or a Prefect Secret block, never the secret itself."""
-
-    env: str | None = Field(
-        None,
-        pattern="^[A-Z_][A-Z0-9_]*$",
-        description="name of the environment variable that holds it, in capitals",
-    )
-    prefect_block: str | None = Field(
-        None, pattern="^[a-z0-9][a-z0-9-]*$", description="name of the Prefect Secret block that holds it"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_one_reference(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or len(given) != 1 or None in given.values():
-            raise ValueError(
-                "a secret is not written down here. Name the one place that holds it: {env: NAME} or"
-                " {prefect_block: name}."
-            )
-        return given
-
-
 class DuckdbWarehouse(Strict):
     """A DuckDB file that the tables are published to."""
 
@@ -70,18 +47,10 @@ class DuckdbWarehouse(Strict):
     path: _LocalPath = Field(description="the file, from the directory that rapport is started in")
 
 
-class PostgresWarehouse(Strict):
+class PostgresWarehouse(PostgresConnection):
     """A Postgres database; the tables are published to its schema `rapport`."""
 
     kind: Literal["postgres"] = Field(description="a Postgres database")
-    host: str = Field(
-        pattern=r"^[A-Za-z0-9._:/-]+$",
-        description="the server's name or address, or its socket's directory, alone",
-    )
-    port: int = Field(5432, ge=1, le=65535, description="the server's port")
-    database: str = Field(min_length=1, description="the database's name")
-    user: str = Field(min_length=1, description="the user to connect as")
-    password: SecretReference = Field(description="where the password is kept: {env: NAME} or {prefect_block: name}")
 
 
 Warehouse = Annotated[DuckdbWarehouse | PostgresWarehouse, Field(discriminator="kind")]
@@ -201,32 +170,16 @@ def config_hash(business: Business) -> str:
 
     Secrets, their names, who is told, and the machine's limits (memory, threads) are left out.
     """
-    left_out = {"warehouse": {"password"}, "alerts": True, "memory": True, "threads": True}
+    secret = {"__all__": {"password"}}
+    left_out = {
+        "sources": {"orders": secret, "engagements": secret},
+        "warehouse": {"password"},
+        "alerts": True,
+        "memory": True,
+        "threads": True,
+    }
     settings = business.model_dump(mode="json", exclude=left_out)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def secret_value(reference: SecretReference) -> SecretStr:
-    """Return the secret that a reference names.
-
-    Raises:
-        ConfigurationError: the environment variable is not set or empty, or there is no such Prefect block.
-    """
-    if reference.env is not None:
-        value = os.environ.get(reference.env)
-        if not value:
-            raise ConfigurationError(f"the environment variable {reference.env} is not set. Set it to the secret.")
-        return SecretStr(value)
-    from prefect.blocks.system import Secret  # it takes seconds, and few need it
-
-    try:
-        block = cast(Secret[str], Secret.load(reference.prefect_block, _sync=True))
-    except ValueError:
-        raise ConfigurationError(
-            f"there is no Prefect Secret block {reference.prefect_block}."
-            " Make it, or name an environment variable instead."
-        ) from None
-    return SecretStr(str(block.get()))
 
 
 def _repeated_names(document: Document) -> list[Fault]:

@@ -23,6 +23,9 @@ class Column:
 
 Table = tuple[Column, ...]
 
+CONTENT_KEYS = {"orders": "line_number", "engagements": "event_id"}
+"""The column that is the content of the whole row where a source does not map it or a row has none."""
+
 ORDERS: Table = (
     Column("order_id", "VARCHAR", "id", "the order that the line belongs to", required=True),
     Column("line_number", "VARCHAR", "id", "the line within its order; without it a line is known by its content"),

@@ -14,8 +14,9 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.server.schemas.schedules import CronSchedule
 
+from config.connections import SecretReference, secret_value
 from config.errors import ConfigurationError
-from config.settings import Business, SecretReference, secret_value
+from config.settings import Business
 from flows.events import FAILED, GATE_FAILED, HELD, PUBLISHED, SOURCE_STALE, resource_of
 
 SILENCE = "rapport: a run without a heartbeat has crashed"

@@ -4,7 +4,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -63,7 +63,7 @@ def run(
     from flows.terminal import print_report, print_timings, with_progress
 
     path = _business_file(config)
-    asked = {
+    asked: dict[str, Any] = {
         "as_of": as_of.date() if as_of else None,
         "known_at": _utc(known_at),
         "rebuild": rebuild,

@@ -92,7 +92,7 @@ def _typed(
 ) -> str:
     """The select that types batches."""
     newest = alike[-1]
-    where = f"{role} (source {source.name}), file {newest.origin}"
+    where = newest.where
     mapping = resolved(
         source.columns,
         [name for name in newest.columns if name != ROW_KEY],

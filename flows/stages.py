@@ -127,7 +127,7 @@ def extract(run: Run) -> str:
             for source in getattr(run.business.sources, role)
             for batch in landing.land(con, role, source, run.landed, landing.utc_now(), again=run.rebuild)
         ]
-    return f"{len(new)} new or changed files with {sum(batch.rows for batch in new):,} rows were landed"
+    return f"{len(new)} new batches with {sum(batch.rows for batch in new):,} rows were landed"
 
 
 def check_incoming(run: Run) -> str:

@@ -12,16 +12,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.connections import SecretReference, secret_value
 from config.errors import ConfigurationError
 from config.settings import (
     Business,
     DuckdbWarehouse,
     Gates,
     PostgresWarehouse,
-    SecretReference,
     config_hash,
     load,
-    secret_value,
 )
 
 BUNDLED = Path(__file__).parents[2] / "config"
@@ -140,11 +139,11 @@ ONE_MISTAKE = {
     ),
     ("kind: files", "kind: file"): (
         7,
-        "sources.orders[0].kind: there is no such kind. Did you mean 'files'? The kinds are dataset, files.",
+        "sources.orders[0].kind: there is no such kind. Did you mean 'files'? The kinds are dataset, files, postgres.",
     ),
     ("      kind: files\n", ""): (
         6,
-        "sources.orders[0]: the key kind is missing. Add kind: dataset or files.",
+        "sources.orders[0]: the key kind is missing. Add kind: dataset or files or postgres.",
     ),
     ("kind: files", "kind: files\n      format: cvs"): (
         8,
@@ -441,6 +440,40 @@ def test_the_hash_follows_what_could_change_a_verdict_or_its_place(written, chan
 def test_the_hash_does_not_depend_on_where_the_password_is_kept(written) -> None:
     kept = [load(written(with_password(place))) for place in ("{env: A}", "{env: B}", "{prefect_block: c}")]
     assert len({config_hash(business) for business in kept}) == 1
+    read = [load(written(from_table("password: {env: A}", f"password: {place}"))) for place in ("{env: A}", "{env: B}")]
+    assert len({config_hash(business) for business in read}) == 1
+
+
+TABLE = """kind: postgres
+      host: db.example.org
+      database: shop
+      user: reader
+      password: {env: A}
+      table: sales.orders
+      cursor: changed_at
+      overlap: 3d"""
+
+
+def from_table(part: str, instead: str) -> str:
+    """The shop, its orders in a database, with a part of that source written otherwise."""
+    table = TABLE.replace(part, instead)
+    given = SHOP.replace("kind: files\n      path: landing/*.csv", table)
+    return given.replace("order_id: receipt", "order_id: receipt\n        line_number: position")
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "told"),
+    [
+        ("password: {env: A}", "password: hunter2", "sources.orders[0].password: a secret is not written down here."),
+        ("overlap: 3d", "overlap: 3w", "sources.orders[0].overlap: must be hours or days such as 12h or 3d, or for a"),
+        ("cursor: changed_at\n", "timezone: UTC\n", "sources.orders[0]: cursor and overlap go together. Give both"),
+        ("sales.orders", "orders; drop.b.c", "sources.orders[0].table: is not of the right form"),
+        ("database: shop", "databas: shop", "sources.orders[0].databas: there is no such key here. Did you mean"),
+    ],
+)
+def test_a_mistake_in_a_source_in_a_database_is_told(written, part: str, instead: str, told: str) -> None:
+    load(written(from_table("", "")))
+    assert told in "\n".join(mistakes(written(from_table(part, instead))))
 
 
 def test_the_hash_follows_the_ruler(written) -> None:

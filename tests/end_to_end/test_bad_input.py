@@ -214,7 +214,7 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
         (
             "\n".join([HEADER.replace("amount", "amnt"), *GOOD]).encode(),
             "orders (source shop), file shop.csv: there is no column amount, which amount is read from. Did you mean amnt?\n"
-            "Its columns are id, no, account, at, amnt, name. Nothing was read from it. Correct the mapping or the file, or "
+            "Its columns are id, no, account, at, amnt, name. Nothing was read from it. Correct the mapping or the source, or "
             "give the column a list of alternatives.",
         ),
         (
@@ -264,7 +264,7 @@ def test_a_flipped_bit_in_what_was_landed_is_refused_and_a_rebuild_heals_it(rapp
     file.write_bytes(content)
     told = refused(rapport, 4)
     assert "orders (source shop), file shop.csv: what was landed of it on " in told
-    assert "Run once with --rebuild, which lands every file again" in told
+    assert "Run once with --rebuild, which lands every source again" in told
     before = table("account_segments", "* exclude (run_id)")
     assert rapport("run", "--rebuild").code == 0
     assert table("account_segments", "* exclude (run_id)") == before
