@@ -18,8 +18,8 @@ from flows.cli import main
 from flows.compare import compare
 from flows.runs import new_run
 from flows.warehouse import live
-from tests.end_to_end.over_time import HEADER, content, day, known_now, ledger, night, orders, written
-from tests.ingest import csv
+from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
+from tests.ingest import csv, source
 
 # 90 nights take minutes: `pytest --hypothesis-profile=nightly` runs them all, continuous integration the first ones
 pytestmark = pytest.mark.timeout(3600)
@@ -157,9 +157,8 @@ def test_a_night_is_repeated_as_it_was_known_or_with_the_late_rows(folder):
     night(1)
     then, before = known_now(), content(folder)
     csv(folder, "late.csv", HEADER, late)
-    file = load(Path("firm.yaml")).sources.orders[0].path
-    assert file == "orders.csv"
-    written(folder, sources={"orders": [_orders_and_late()], "engagements": []})
+    late_too = source("*.csv", COLUMNS)
+    written(folder, sources={"orders": [late_too], "engagements": []})
     assert night(1).endswith("verdicts are live in warehouse.duckdb")
     with_late = content(folder)
     assert with_late != before
@@ -169,13 +168,6 @@ def test_a_night_is_repeated_as_it_was_known_or_with_the_late_rows(folder):
     }
     known = [known_at for (known_at,) in ledger(folder, "known_at")]
     assert known[0] < known[1] and known[2] == then
-
-
-def _orders_and_late() -> dict:
-    from tests.end_to_end.over_time import COLUMNS
-    from tests.ingest import source
-
-    return source("*.csv", COLUMNS)
 
 
 def test_too_much_change_is_held_until_somebody_says_why(folder, capsys):
