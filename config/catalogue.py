@@ -147,7 +147,7 @@ FEATURES: tuple[Feature, ...] = (
             "revenue of the last 365 days per purchase occasion",
             "{} an order"),
     Feature("expected_order_value", "value", "money",
-            "revenue expected of one purchase occasion",
+            "revenue expected of one purchase occasion; without a repeat order it is a prior, the line's mean",
             "{} expected an order", source="Fader and Hardie 2013"),
     Feature("clv_12m", "value", "money",
             "margin expected in the next 52 weeks",

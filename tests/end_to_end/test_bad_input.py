@@ -296,7 +296,7 @@ UNFIT = {
     "x5,1,A1,0001-01-01,5,Jane Doe": "ordered_at is before 1900",
     "x6,1,A1,2999-01-01,5,Jane Doe": "ordered_at is later than the day after it was known",
     'x7,1,"A\0B",2025-12-01,5,Jane Doe': "account_id holds a NUL character",
-    **{f"x8,{number},,2025-12-01,5,Jane Doe": "account_id is missing" for number in range(11)},
+    **{f"x8,{number},,2025-12-01,5,Jane Doe": "account_id is missing" for number in range(16)},
     "x9,1,A1,2025-12-01": "the line cannot be read: Expected Number of Columns: 6 Found: 4",
     'x11,1,A1,"2025-12-01,5,Jane Doe': "the line cannot be read: Value with unterminated quote found",
 }
