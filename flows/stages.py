@@ -152,7 +152,7 @@ def audit_incoming(run: Run) -> str:
         found = [
             audit(con, table, expectations.incoming(table, _tolerated_share(run, con, role)))
             for role, table in INCOMING.items()
-            if rows(con, table) or not _kept_rows(run, con, role)
+            if rows(con, table) or (getattr(run.business.sources, role) and not _kept_rows(run, con, role))
         ]
     with _work(run) as con:
         return _judged(con, "incoming", found)
@@ -278,7 +278,7 @@ def audit_outgoing(run: Run) -> str:
 def publish(run: Run) -> str:
     """Seals the result and makes it visible in the warehouse all at once, unless it is there already."""
     with _work(run) as con:
-        seal(con, run.package, _ledger_row(run, con), _published_tables())
+        seal(con, run.package, _ledger_row(run, con), {name: name for name in PACKAGED})
     return publish_sealed(run)
 
 
@@ -446,10 +446,6 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
         "changed_share": change.share,
         "accepted_change": run.accept_change,
     }
-
-
-def _published_tables() -> dict[str, str]:
-    return {name: name for name in PACKAGED}
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -135,6 +135,13 @@ def test_a_run_counts_up_to_the_day_before_it_was_due_however_late_it_starts_and
         client.set_flow_run_state(due.id, Scheduled(), force=True)
 
 
+def test_a_moment_without_a_zone_is_one_of_the_business_s(client, at_the_firm):
+    segment_accounts(business="firm", as_of=date(2026, 2, 22), known_at=datetime(2030, 1, 1))
+    ledger = live(at_the_firm.parent / "warehouse.duckdb")
+    assert ledger
+    assert ledger["known_at"] == datetime(2029, 12, 31, 15)
+
+
 def test_an_unknown_business_fails_the_run_with_a_sentence(client, at_the_firm):
     with pytest.raises(ConfigurationError):
         segment_accounts(business="nobody")
