@@ -533,7 +533,9 @@ def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, ba
     if batch.key:
         value = f"try({scalar_sql(batch.key)})"
         try:
-            kind = str(con.execute(f"select {value} from {joined.sql} limit 1").description[0][1])
+            computed = con.execute(f"select {value} from {joined.sql} limit 1")
+            kind = str(computed.description[0][1])
+            computed.fetchall()  # an unfinished result would keep the connection from other work
         except duckdb.Error as error:
             raise not_computed(file.where, CONTENT_KEYS[batch.role], batch.key, error) from error
         said = f"case when {text(value, kind)} is null then {said} end"
