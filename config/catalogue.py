@@ -50,8 +50,8 @@ class Feature:
             (logarithm of a ratio, -1 to 1).
         meaning: what it is, for the README and the warehouse.
         words: the sentence of a reason; `{}` takes the value in words.
-        needs: conformed columns beyond the required ones of orders without which it stays NULL for every account; of `a|b` one
-            is enough.
+        needs: conformed columns beyond the required ones of orders, or kinds of engagement, without which it stays NULL for
+            every account; of `a|b` one is enough.
         source: author and year of the formula, "judgement" or "common".
     """
 
@@ -74,7 +74,9 @@ class Feature:
         return _RANGES[self.unit][1]
 
 
-_CONTACT = ("occurred_at",)
+_LIVE = "call|consultation|meeting|visit"
+_DEVELOPMENT = "consultation|design_review|feature_request|feedback|pilot"
+_EXCHANGE = f"{_LIVE}|{_DEVELOPMENT}|chat|email|ticket"
 
 # fmt: off
 FEATURES: tuple[Feature, ...] = (
@@ -95,7 +97,7 @@ FEATURES: tuple[Feature, ...] = (
             "last ordered {} ago"),
     Feature("days_since_last_contact", "ongoing", "days",
             "days since the last personal contact, either way",
-            "last personal contact {} ago", _CONTACT),
+            "last personal contact {} ago", (f"{_EXCHANGE}|referral",)),
     Feature("active_month_share", "ongoing", "share",
             "months with an order or a two-way contact, of the last 12 at most",
             "ordered or in touch in {} of recent months", source="Dwyer, Schurr and Oh 1987"),
@@ -119,22 +121,22 @@ FEATURES: tuple[Feature, ...] = (
             "{} of contacts with the same person of ours", ("handler",)),
     Feature("reciprocity", "two_way", "share",
             "balance of messages both ways: 1 even, 0 one-sided",
-            "balance of messages both ways {}", _CONTACT, "dyadic reciprocity"),
+            "balance of messages both ways {}", (_EXCHANGE,), "dyadic reciprocity"),
     Feature("reply_rate", "two_way", "share",
             "share of the business's personal messages answered within 7 days",
-            "answers {} of our messages within a week", _CONTACT),
+            "answers {} of our messages within a week", (_EXCHANGE,)),
     Feature("contact_initiation", "two_way", "share",
             "share of conversations that the account opened",
-            "opens {} of the conversations", _CONTACT),
+            "opens {} of the conversations", (_EXCHANGE,)),
     Feature("live_contact_days", "two_way", "count",
             "days with a meeting, call, visit or consultation",
-            "met or talked on {} days in the last 12 months", _CONTACT),
+            "met or talked on {} days in the last 12 months", (_LIVE,)),
     Feature("contact_breadth", "two_way", "number",
             "how many of the account's people take part, by entropy",
             "about {} of its people in regular contact", ("contact",)),
     Feature("co_development", "involvement", "share",
             "how much it is consulted in development, recent events counting more",
-            "consulted in development: {} of the most possible", _CONTACT, "judgement"),
+            "consulted in development: {} of the most possible", (_DEVELOPMENT,), "judgement"),
     Feature("revenue_total", "value", "money",
             "revenue ever, net of returns",
             "revenue of {} in all"),
@@ -145,7 +147,7 @@ FEATURES: tuple[Feature, ...] = (
             "revenue of the last 365 days per purchase occasion",
             "{} an order"),
     Feature("expected_order_value", "value", "money",
-            "revenue expected of one purchase occasion",
+            "revenue expected of one purchase occasion; without a repeat order it is a prior, the line's mean",
             "{} expected an order", source="Fader and Hardie 2013"),
     Feature("clv_12m", "value", "money",
             "margin expected in the next 52 weeks",
@@ -167,7 +169,7 @@ FEATURES: tuple[Feature, ...] = (
             "{} of orders by self-service", ("channel",)),
     Feature("referrals", "advocacy", "count",
             "accounts referred in the last 730 days",
-            "sent us {} accounts in two years", _CONTACT),
+            "sent us {} accounts in two years", ("referral",)),
     Feature("satisfaction", "advocacy", "share",
             "mean of the scores it gave",
             "satisfaction of {}", ("score",)),

@@ -19,6 +19,10 @@ class GateRefused(RapportError):
     exit_code = 3
 
 
+class ChangeHeld(GateRefused):
+    """More accounts would change segment than a run may move unseen."""
+
+
 class SourceError(RapportError):
     """A source is missing, unreadable or not what the business file says it is."""
 

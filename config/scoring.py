@@ -35,10 +35,13 @@ class Gauge(_Model):
 
 
 class Verdict(_Model):
-    """Scores at which an account enters and leaves the client segment."""
+    """Scores at which an account enters and leaves the client segment, and for how long a score has to say so."""
 
     enter: float = Field(gt=0, lt=100, description="client from this score on")
     leave: float = Field(gt=0, lt=100, description="no longer a client under this score")
+    enter_days: int = Field(ge=1, le=366, description="days that a score has to call for client before it is one")
+    leave_days: int = Field(ge=1, le=366, description="days that a score has to call for customer before it is one")
+    dwell_days: int = Field(ge=0, le=366, description="least days in a segment, unless a hard fact ends it")
 
     @model_validator(mode="after")
     def _leave_is_below_enter(self) -> "Verdict":

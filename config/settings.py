@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from config.codes import Currency, Timezone
+from config.connections import PostgresConnection, SecretReference
+from config.decisions import Decisions, contradictions
 from config.documents import Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
 from config.nearest import did_you_mean
@@ -39,29 +40,6 @@ class Sources(Strict):
     )
 
 
-class SecretReference(Strict):
-    """Where a secret is kept: an environment variable or a Prefect Secret block, never the secret itself."""
-
-    env: str | None = Field(
-        None,
-        pattern="^[A-Z_][A-Z0-9_]*$",
-        description="name of the environment variable that holds it, in capitals",
-    )
-    prefect_block: str | None = Field(
-        None, pattern="^[a-z0-9][a-z0-9-]*$", description="name of the Prefect Secret block that holds it"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_one_reference(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or len(given) != 1 or None in given.values():
-            raise ValueError(
-                "a secret is not written down here. Name the one place that holds it: {env: NAME} or"
-                " {prefect_block: name}."
-            )
-        return given
-
-
 class DuckdbWarehouse(Strict):
     """A DuckDB file that the tables are published to."""
 
@@ -69,18 +47,10 @@ class DuckdbWarehouse(Strict):
     path: _LocalPath = Field(description="the file, from the directory that rapport is started in")
 
 
-class PostgresWarehouse(Strict):
+class PostgresWarehouse(PostgresConnection):
     """A Postgres database; the tables are published to its schema `rapport`."""
 
     kind: Literal["postgres"] = Field(description="a Postgres database")
-    host: str = Field(
-        pattern=r"^[A-Za-z0-9._:/-]+$",
-        description="the server's name or address, or its socket's directory, alone",
-    )
-    port: int = Field(5432, ge=1, le=65535, description="the server's port")
-    database: str = Field(min_length=1, description="the database's name")
-    user: str = Field(min_length=1, description="the user to connect as")
-    password: SecretReference = Field(description="where the password is kept: {env: NAME} or {prefect_block: name}")
 
 
 Warehouse = Annotated[DuckdbWarehouse | PostgresWarehouse, Field(discriminator="kind")]
@@ -91,6 +61,15 @@ class Gates(Strict):
 
     quarantined_share: float = Field(
         0.2, ge=0, le=1, description="largest share of a source's rows that may be in quarantine, 0 to 1"
+    )
+    changed_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of accounts that may always change segment from one run to the next, 0 to 1",
+    )
+    changed_times_usual: float = Field(
+        2.0, ge=1, description="how many times the median share of the last runs may change segment"
     )
 
 
@@ -128,6 +107,11 @@ class BusinessFile(Strict):
         pattern=_YAML_PATH,
         description="the ruler: a YAML file, from this file's directory or among the bundled ones",
     )
+    decisions: str | None = Field(
+        None,
+        pattern=_YAML_PATH,
+        description="verdicts set by hand and merged accounts: a YAML file, from this file's directory",
+    )
     warehouse: Warehouse = Field(description="where the verdicts are published")
     as_of: Annotated[date, Field(strict=False)] | None = Field(
         None,
@@ -153,30 +137,32 @@ class BusinessFile(Strict):
 
 
 class Business(BusinessFile):
-    """A business file with its name, its ruler and its state directory filled in."""
+    """A business file with its name, its ruler, its decisions and its state directory filled in."""
 
     name: str
     ruler: Ruler
+    decided: Decisions = Decisions()
     state: Path
 
 
 def load(path: Path) -> Business:
-    """Return the configuration of one business, its ruler included.
+    """Return the configuration of one business, its ruler and decisions included.
 
     Raises:
-        ConfigurationError: the file or its ruler is wrong; one sentence a line for every mistake.
+        ConfigurationError: the file, its ruler or its decisions are wrong; one sentence a line for every mistake.
     """
     document = read(path)
     written, faults = checked(document, BusinessFile)
     ruler_path, no_ruler = _ruler_path(document)
     mistakes = sentences(document, [*faults, *_repeated_names(document), *no_ruler])
     ruler, mistakes_in_ruler = _ruler(ruler_path) if ruler_path else (None, [])
-    mistakes += mistakes_in_ruler
+    decided, mistakes_in_decisions = _decided(document)
+    mistakes += mistakes_in_ruler + mistakes_in_decisions
     if written is None or ruler is None or mistakes:
         raise ConfigurationError("\n".join(mistakes))
     fields = {name: getattr(written, name) for name in BusinessFile.model_fields}
     state = written.state or Path(".rapport", path.stem)
-    return Business.model_validate(fields | {"name": path.stem, "ruler": ruler, "state": state})
+    return Business.model_validate(fields | {"name": path.stem, "ruler": ruler, "decided": decided, "state": state})
 
 
 def config_hash(business: Business) -> str:
@@ -184,32 +170,16 @@ def config_hash(business: Business) -> str:
 
     Secrets, their names, who is told, and the machine's limits (memory, threads) are left out.
     """
-    left_out = {"warehouse": {"password"}, "alerts": True, "memory": True, "threads": True}
+    secret = {"__all__": {"password"}}
+    left_out = {
+        "sources": {"orders": secret, "engagements": secret},
+        "warehouse": {"password"},
+        "alerts": True,
+        "memory": True,
+        "threads": True,
+    }
     settings = business.model_dump(mode="json", exclude=left_out)
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def secret_value(reference: SecretReference) -> SecretStr:
-    """Return the secret that a reference names.
-
-    Raises:
-        ConfigurationError: the environment variable is not set or empty, or there is no such Prefect block.
-    """
-    if reference.env is not None:
-        value = os.environ.get(reference.env)
-        if not value:
-            raise ConfigurationError(f"the environment variable {reference.env} is not set. Set it to the secret.")
-        return SecretStr(value)
-    from prefect.blocks.system import Secret  # it takes seconds, and few need it
-
-    try:
-        block = cast(Secret[str], Secret.load(reference.prefect_block, _sync=True))
-    except ValueError:
-        raise ConfigurationError(
-            f"there is no Prefect Secret block {reference.prefect_block}."
-            " Make it, or name an environment variable instead."
-        ) from None
-    return SecretStr(str(block.get()))
 
 
 def _repeated_names(document: Document) -> list[Fault]:
@@ -237,6 +207,41 @@ def _ruler_path(document: Document) -> tuple[Path | None, list[Fault]]:
     bundled = sorted(str(path.relative_to(_BUNDLED)) for path in _BUNDLED.glob("scoring/*.yaml"))
     hint = f"{did_you_mean(named, bundled)} Bundled are {', '.join(bundled)}."
     return None, [(("scoring",), f"there is no ruler '{named}', neither beside this file nor bundled.{hint}")]
+
+
+def with_ruler(business: Business, path: Path) -> Business:
+    """Return the business as it would be judged by another ruler.
+
+    Raises:
+        ConfigurationError: the ruler is wrong; one sentence a line for every mistake.
+    """
+    ruler, mistakes = _ruler(path)
+    if ruler is None or mistakes:
+        raise ConfigurationError("\n".join(mistakes))
+    return business.model_copy(update={"ruler": ruler})
+
+
+def is_ruler(path: Path) -> bool:
+    """Whether a YAML file is a ruler rather than a business file.
+
+    Raises:
+        ConfigurationError: it is not there, or not YAML.
+    """
+    data = read(path).data
+    return isinstance(data, dict) and "features" in data
+
+
+def _decided(document: Document) -> tuple[Decisions, list[str]]:
+    named = document.data.get("decisions") if isinstance(document.data, dict) else None
+    if not isinstance(named, str) or not re.fullmatch(_YAML_PATH, named):
+        return Decisions(), []
+    try:
+        written = read(document.path.parent / named)
+    except ConfigurationError as error:
+        return Decisions(), [str(error)]
+    decided, faults = checked(written, Decisions)
+    found = decided or Decisions()
+    return found, sentences(written, [*faults, *contradictions(found)])
 
 
 def _ruler(path: Path) -> tuple[Ruler | None, list[str]]:

@@ -1,7 +1,8 @@
 """Where orders and engagements come from, and how a source's columns become ours."""
 
+import re
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,14 +14,16 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
+    model_validator,
 )
 from typing_extensions import TypeAliasType
 
 from config.codes import Timezone
+from config.connections import PostgresConnection
 from config.documents import Strict
 from config.errors import ConfigurationError
 from config.expressions import scalar_sql
-from config.tables import ENGAGEMENTS, ORDERS, Table
+from config.tables import CONTENT_KEYS, ENGAGEMENTS, ORDERS, Table
 
 Format = Literal["csv", "parquet", "json"]
 
@@ -163,10 +166,13 @@ class _Source(Strict):
     timezone: Timezone | None = Field(
         None, description="IANA zone of the source's times that name none; the business's where not given"
     )
+
+
+class _FileSource(_Source):
     lookups: tuple[Lookup, ...] = Field((), strict=False, description="files with more columns for each row")
 
 
-class FilesSource(_Source):
+class FilesSource(_FileSource):
     """Files of this machine: CSV, Parquet or JSON."""
 
     kind: Literal["files"] = Field(description="files of this machine")
@@ -183,7 +189,7 @@ class FilesSource(_Source):
         return given
 
 
-class DatasetSource(_Source):
+class DatasetSource(_FileSource):
     """Data that an installed Python package carries."""
 
     kind: Literal["dataset"] = Field(description="data that an installed Python package carries")
@@ -198,6 +204,62 @@ class DatasetSource(_Source):
         for lookup in lookups:
             _packaged(lookup.path)
         return lookups
+
+
+def _overlap(value: Any) -> int | str:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_count and not re.fullmatch(_TIME_SPAN, str(value)):
+        raise ValueError("must be hours or days such as 12h or 3d, or for a cursor of whole numbers a whole number.")
+    return value
+
+
+_TIME_SPAN = "[1-9][0-9]{0,4}[hd]"
+Overlap = Annotated[
+    int | str,
+    PlainValidator(_overlap),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": f"^{_TIME_SPAN}$"}]}),
+]
+
+
+class PostgresSource(_Source, PostgresConnection):
+    """A table, view or materialised view of a Postgres database."""
+
+    content_key: ClassVar[str]
+
+    kind: Literal["postgres"] = Field(description="a table or view of a Postgres database")
+    table: str = Field(
+        pattern=r"^[^.]+(\.[^.]+)?$",
+        description="the table or view as schema.table, in the database's own spelling; of the schema public where it"
+        " names none",
+    )
+    cursor: str | None = Field(
+        None,
+        min_length=1,
+        description="a column of times or whole numbers that grows with every change of a row; with it only new and"
+        " late rows are read, without it the whole table",
+    )
+    overlap: Overlap | None = Field(
+        None,
+        description="how far behind the cursor's highest value each night reads again: hours or days such as 12h or"
+        " 3d, or a whole number",
+    )
+
+    @property
+    def name_parts(self) -> tuple[str, str]:
+        """The table's schema and its name."""
+        schema, _, name = self.table.rpartition(".")
+        return schema or "public", name
+
+    @model_validator(mode="after")
+    def _is_read_on_safely(self) -> "PostgresSource":
+        if (self.cursor is None) != (self.overlap is None):
+            raise ValueError("cursor and overlap go together. Give both, or neither.")
+        if self.cursor and self.content_key not in self.columns:
+            raise ValueError(
+                f"with a cursor, columns needs {self.content_key}: a later version of a row replaces the earlier one by"
+                " it. Map it."
+            )
+        return self
 
 
 class OrderFiles(FilesSource):
@@ -224,6 +286,21 @@ class EngagementDataset(DatasetSource):
     columns: EngagementColumns
 
 
-Source = FilesSource | DatasetSource
-OrderSource = Annotated[OrderFiles | OrderDataset, Field(discriminator="kind")]
-EngagementSource = Annotated[EngagementFiles | EngagementDataset, Field(discriminator="kind")]
+class OrderTable(PostgresSource):
+    """Orders in a table of a Postgres database."""
+
+    content_key = CONTENT_KEYS["orders"]
+    columns: OrderColumns
+
+
+class EngagementTable(PostgresSource):
+    """Engagements in a table of a Postgres database."""
+
+    content_key = CONTENT_KEYS["engagements"]
+    columns: EngagementColumns
+
+
+AnyFiles = FilesSource | DatasetSource
+Source = AnyFiles | PostgresSource
+OrderSource = Annotated[OrderFiles | OrderDataset | OrderTable, Field(discriminator="kind")]
+EngagementSource = Annotated[EngagementFiles | EngagementDataset | EngagementTable, Field(discriminator="kind")]

@@ -23,6 +23,9 @@ class Column:
 
 Table = tuple[Column, ...]
 
+CONTENT_KEYS = {"orders": "line_number", "engagements": "event_id"}
+"""The column that is the content of the whole row where a source does not map it or a row has none."""
+
 ORDERS: Table = (
     Column("order_id", "VARCHAR", "id", "the order that the line belongs to", required=True),
     Column("line_number", "VARCHAR", "id", "the line within its order; without it a line is known by its content"),
@@ -87,6 +90,59 @@ ACCOUNT_SEGMENTS: Table = (
     Column("run_id", "VARCHAR", "id", "the run that published it", True),
 )
 
+ACCOUNT_SEGMENT_HISTORY: Table = (
+    Column("account_id", "VARCHAR", "id", "the buying party", True),
+    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    Column("valid_from", "DATE", "day", "first day published with this segment", True),
+    Column("valid_to", "DATE", "day", "last day before the next segment; NULL while it lasts"),
+    Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
+    Column(
+        "because",
+        "VARCHAR",
+        "text",
+        "why it began: first seen, score, first order, contract started, set by hand, ...",
+        True,
+    ),
+)
+
+SEGMENT_CHANGES: Table = (
+    Column("as_of", "DATE", "day", "the day of the change", True),
+    Column("account_id", "VARCHAR", "id", "the buying party", True),
+    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    Column(
+        "change",
+        "VARCHAR",
+        "name",
+        "entered (not known before), moved (another segment) or left (no longer known)",
+        True,
+    ),
+    Column("segment", "VARCHAR", "name", "the segment now; NULL where it left"),
+    Column(
+        "previous_segment", "VARCHAR", "name", "the segment on the last day published before; NULL where it entered"
+    ),
+    Column(
+        "because", "VARCHAR", "text", "why: first seen, score, first order, contract started, set by hand, ...", True
+    ),
+    Column("score", "DOUBLE", "0 to 100", "the score now; NULL where it left"),
+    Column("revenue_12m", MONEY, "money", "revenue of the last 365 days; NULL where it left"),
+)
+
+VERDICT_STANDINGS: Table = (
+    Column("account_id", "VARCHAR", "id", "the buying party", True),
+    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    Column("valid_from", "DATE", "day", "first day published with this standing", True),
+    Column("valid_to", "DATE", "day", "last day before the next standing; NULL while it lasts"),
+    Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
+    Column("segment_since", "DATE", "day", "first day of the segment", True),
+    Column("previous_segment", "VARCHAR", "name", "the segment before; NULL where there was none"),
+    Column(
+        "held_segment", "VARCHAR", "name", "the segment beneath one that is set by hand; NULL of accounts as a whole"
+    ),
+    Column("held_since", "DATE", "day", "first day of what is held; NULL of accounts as a whole"),
+    Column("contrary_since", "DATE", "day", "first day in a row on which the score calls for another segment"),
+    Column("is_under_contract", "BOOLEAN", "flag", "a contract runs; NULL of accounts as a whole"),
+)
+
 ACCOUNT_FEATURES: Table = (
     Column("account_id", "VARCHAR", "id", "the buying party", True),
     Column("line", "VARCHAR", "name", "line of business", True),
@@ -137,20 +193,32 @@ RUNS: Table = (
     Column("account_lines", "BIGINT", "count", "account x line rows published, roll-ups not counted", True),
     Column("row_counts", "VARCHAR", "JSON", "per source: read, accepted, superseded, quarantined", True),
     Column("gates", "VARCHAR", "JSON", "per audit: passed, failed, broken", True),
+    Column("continues_run_id", "VARCHAR", "id", "the run of the last day before, whose standings it went on from"),
+    Column("changed_accounts", "BIGINT", "count", "accounts that moved or left since the last day before", True),
+    Column("changed_share", "DOUBLE", "0 to 1", "these of all that there were; NULL where there was no day before"),
+    Column(
+        "accepted_change", "VARCHAR", "text", "why a change beyond the limit was accepted; NULL where nobody was asked"
+    ),
 )
 
 PUBLISHED: dict[str, Table] = {
     "account_segments": ACCOUNT_SEGMENTS,
+    "account_segment_history": ACCOUNT_SEGMENT_HISTORY,
+    "segment_changes": SEGMENT_CHANGES,
     "account_features": ACCOUNT_FEATURES,
     "segment_summary": SEGMENT_SUMMARY,
+    "verdict_standings": VERDICT_STANDINGS,
     "quarantine": QUARANTINE,
     "runs": RUNS,
 }
 
 KEYS: dict[str, tuple[str, ...]] = {
     "account_segments": ("account_id", "line"),
+    "account_segment_history": ("account_id", "line", "valid_from"),
+    "segment_changes": ("as_of", "account_id", "line"),
     "account_features": ("account_id", "line"),
     "segment_summary": ("as_of", "line", "segment", "stage"),
+    "verdict_standings": ("account_id", "line", "valid_from"),
     "quarantine": ("source", "batch", "position"),
     "runs": ("run_id",),
 }

@@ -14,8 +14,9 @@ from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.server.schemas.schedules import CronSchedule
 
+from config.connections import SecretReference, secret_value
 from config.errors import ConfigurationError
-from config.settings import Business, SecretReference, secret_value
+from config.settings import Business
 from flows.events import FAILED, GATE_FAILED, HELD, PUBLISHED, SOURCE_STALE, resource_of
 
 SILENCE = "rapport: a run without a heartbeat has crashed"
@@ -24,13 +25,13 @@ ENDS = ("Completed", "Failed", "Crashed", "Cancelled")
 BEGINS = ("Late", "Pending")
 
 
-def silent_runs_crash(flow: str) -> AutomationCore:
+def silent_runs_crash(flows: Sequence[str]) -> AutomationCore:
     """A run whose worker was ended stays `Running` for ever, unless somebody notices its silence."""
     return AutomationCore(
         name=SILENCE,
         trigger=EventTrigger(
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": flow},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": list(flows)},
             after={"prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{end}" for end in ENDS)},
             for_each={"prefect.resource.id"},

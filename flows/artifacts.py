@@ -17,10 +17,10 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from flows.duck import connect
 from flows.report import Report
 from flows.runs import Timing
 from flows.stages import Run
+from flows.state import WORK, connected
 
 Shown = TypeVar("Shown")
 
@@ -46,7 +46,7 @@ def advance_progress(bar: UUID | None, share: float, what: str) -> UUID | None:
 def show_work(run: Run, costs: Sequence[Timing]) -> None:
     """Shows what the audits found and what the stages did and cost, of a refused run too."""
     audits = _rows(run, "audits", _AUDITS)
-    refused = _rows(run, "quarantine", _QUARANTINE)
+    refused = _rows(run, "row_counts", _QUARANTINE)
 
     def show() -> None:
         create_table_artifact(audits, key="audits", description=_outcomes(audits))
@@ -68,6 +68,11 @@ def show_report(found: Report) -> None:
             [asdict(each) | {"change": each.entered - each.left} for each in found.segments],
             key="segments",
             description=f"Segments by line, {found.business}, {found.as_of}; change since the last publication",
+        )
+        create_table_artifact(
+            [asdict(each) for each in found.transitions],
+            key="transitions",
+            description=f"Account lines that changed since {found.changed_since or 'the beginning'}, and why",
         )
         create_table_artifact(
             [asdict(each) for each in found.reasons], key="reasons", description="Most frequent reasons, by segment"
@@ -105,12 +110,14 @@ _QUARANTINE = """
 
 
 def _rows(run: Run, table: str, query: str) -> list[dict[str, Any]]:
-    """Rows of the run's working data; none where the run did not come so far as to make the table."""
-    work = run.folder / "work.duckdb"
-    if not work.exists():
+    """Rows of the run's working data; none where the run did not come so far as to make a table of its own."""
+    if not (run.folder / WORK).exists():
         return []
-    with connect(work, run.business) as con:
-        made = con.execute("select 1 from duckdb_tables() where table_name = $table", {"table": table}).fetchall()
+    with connected(run.business, run.folder) as con:
+        made = con.execute(
+            "select 1 from duckdb_tables() where database_name = 'work' and schema_name = 'main' and table_name = $table",
+            {"table": table},
+        ).fetchall()
         return con.sql(query).pl().to_dicts() if made else []
 
 

@@ -9,6 +9,7 @@ import duckdb
 
 from config.errors import GateRefused, WarehouseError
 from config.settings import Business
+from config.sources import PostgresSource
 from flows import conform, landing
 from flows.duck import connect
 from flows.stages import ROLES
@@ -59,7 +60,9 @@ def _sources(business: Business) -> list[Checked]:
                 where = f"{role} (source {source.name})"
                 batches = landing.land(con, role, source, Path(folder), landing.utc_now(), most_rows=SAMPLE_ROWS)
                 conform.check_rows(con, business, role, Path(folder), batches)
-                found.append(Checked(f"{role}, source {source.name}", _looked_at(con, business, role, where, batches)))
+                read = f"table {source.table}" if isinstance(source, PostgresSource) else f"{len(batches):,} files"
+                looked_at = _looked_at(con, business, role, where, batches)
+                found.append(Checked(f"{role}, source {source.name}", f"{read}, {looked_at}"))
     return found
 
 
@@ -84,8 +87,8 @@ def _looked_at(
     if refused > limit * read:
         raise GateRefused(
             f"{where}: {refused:,} of {read:,} rows looked at are unfit ({refused / read:.2%}; the limit is {limit:.0%}): "
-            f"{listed}. A run would be refused. Correct the files or the mapping."
+            f"{listed}. A run would be refused. Correct the source or the mapping."
         )
     if role == "orders" and not read:
-        raise GateRefused(f"{where}: there are no rows in its files. A run would be refused. Bring the data.")
-    return f"{len(batches):,} files, {read:,} rows looked at, {listed or 'all fit'}"
+        raise GateRefused(f"{where}: there are no rows. A run would be refused. Bring the data.")
+    return f"{read:,} rows looked at, {listed or 'all fit'}"

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+Every = Literal["day", "week", "month"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
 
 app = typer.Typer(
@@ -18,7 +19,18 @@ app = typer.Typer(
 )
 
 Config = Annotated[Path | None, typer.Option("--config", help="The business file; without it, the bundled example.")]
+Wait = Annotated[str, typer.Option(help="How long to wait for another run: 30s, 10m, 2h.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Known = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%d"],
+        help="Count only what had reached the pipeline by then, UTC; without it, all.",
+    ),
+]
+Accept = Annotated[
+    str | None, typer.Option(help="Why a change of segments beyond the gate's limit is right; kept in the ledger.")
+]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day counted; without it, yesterday.")]
 
 
@@ -37,9 +49,11 @@ def main() -> None:
 def run(
     config: Config = None,
     as_of: Day = None,
+    known_at: Known = None,
     rebuild: Annotated[bool, typer.Option(help="Read the sources again from the start.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Do everything but publish.")] = False,
-    wait: Annotated[str, typer.Option(help="How long to wait for another run: 30s, 10m, 2h.")] = "0s",
+    accept_change: Accept = None,
+    wait: Wait = "0s",
     prefect: Annotated[bool, typer.Option(help="Run as a Prefect flow even without a server of yours.")] = False,
     timings: Annotated[bool, typer.Option(help="Print what each stage cost.")] = False,
     json: Json = False,
@@ -49,27 +63,72 @@ def run(
     from flows.terminal import print_report, print_timings, with_progress
 
     path = _business_file(config)
+    asked: dict[str, Any] = {
+        "as_of": as_of.date() if as_of else None,
+        "known_at": _utc(known_at),
+        "rebuild": rebuild,
+        "dry_run": dry_run,
+        "wait_seconds": _seconds(wait),
+    }
     if prefect or os.environ.get("PREFECT_API_URL"):
         from flows.serve import prepare_environment
 
         prepare_environment()
         from flows.nightly import run_flow
 
-        found, costs = run_flow(path, as_of.date() if as_of else None, rebuild, dry_run, _seconds(wait), show=not json)
+        found, costs = run_flow(path, show=not json, **asked, accept_change=accept_change or "")
     else:
         from config.settings import load
 
-        started = new_run(
-            load(path),
-            as_of=as_of.date() if as_of else None,
-            rebuild=rebuild,
-            dry_run=dry_run,
-            wait_seconds=_seconds(wait),
-        )
+        started = new_run(load(path), **asked, accept_change=accept_change)
         found, costs = with_progress(started, show=not json)
     print_report(found, json)
     if timings and not json:
         print_timings(costs)
+
+
+@app.command()
+def backfill(
+    since: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")],
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The last day at most.")],
+    every: Annotated[Every, typer.Option(help="The step from one day to the next.")] = "day",
+    config: Config = None,
+    known_at: Known = None,
+    accept_change: Accept = None,
+    wait: Wait = "0s",
+    json: Json = False,
+) -> None:
+    """Replay past days in order, and those published after them; all become visible at once, at the end."""
+    from config.settings import load
+    from flows.backfill import new_backfill
+    from flows.terminal import print_replayed, replayed_with_progress
+
+    started = new_backfill(
+        load(_business_file(config)),
+        since.date(),
+        until.date(),
+        every,
+        known_at=_utc(known_at),
+        accept_change=accept_change,
+        wait_seconds=_seconds(wait),
+    )
+    print_replayed(replayed_with_progress(started, show=not json), json)
+
+
+@app.command()
+def compare(
+    against: Annotated[Path, typer.Option(help="Another ruler, or another business file.")],
+    config: Config = None,
+    as_of: Day = None,
+    json: Json = False,
+) -> None:
+    """Say who would move under another ruler or business file, and what moves them; publishes nothing."""
+    from config.settings import load
+    from flows.compare import compare as compared
+    from flows.terminal import print_comparison
+
+    day = as_of.date() if as_of else None
+    print_comparison(compared(load(_business_file(config)), against, day), json)
 
 
 @app.command()
@@ -128,6 +187,10 @@ def _business_file(config: Path | None) -> Path:
     from flows.runs import example_file
 
     return config or example_file()
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
 
 
 def _seconds(text: str) -> int:

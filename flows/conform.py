@@ -1,23 +1,26 @@
 """Conform: landed batches become typed rows, each accepted, superseded by a later version, or quarantined."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 import duckdb
 
+from config.decisions import Merge
 from config.errors import SourceError
 from config.expressions import plain_column, scalar_sql, source_columns
 from config.rules import INCOMING, RULES
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
-from flows.duck import identifier, literal, rows
+from flows.duck import identifier, literal, materialise, rows
 from flows.landing import CONTENT_KEYS, ROW_KEY, Batch, Source, not_computed, resolved, text, verify
 from flows.readers import path_literal
 
 DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
 TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
+HERE = {"": 1}
 LOWERED = ("kind", "direction", "status", "channel")
 WITH_ZONE = r":\d{2}(\.\d*)?\s*[A-Za-z+-]"
 """A time of day with an offset, a zone's name, AM or PM behind it: a cast to timestamp would drop that unseen."""
@@ -36,11 +39,17 @@ class RowCount:
 
 
 def check_rows(
-    con: duckdb.DuckDBPyConnection, business: Business, role: str, landed: Path, batches: Sequence[Batch]
+    con: duckdb.DuckDBPyConnection,
+    business: Business,
+    role: str,
+    landed: Path,
+    batches: Sequence[Batch],
+    merges: Sequence[Merge] = (),
 ) -> None:
     """Builds `checked_<role>`: every row of the batches that count, typed, and the reason why, where it is refused.
 
-    A line that could not be read is a row without values, at the end of its batch.
+    A line that could not be read is a row without values, at the end of its batch. A row of an account that was merged into
+    another is a row of that other.
 
     Raises:
         SourceError: a batch is damaged, or has not the columns that the mapping reads.
@@ -55,11 +64,19 @@ def check_rows(
     moment, day = DAYS[role]
     # every moment lies between the years 1 and 9999, so that its local day can be told
     local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
+    account = f"{_remaining_account(merges)} as account_id"
     con.execute(
         f"create or replace table checked_{role} as select * exclude (fault), {_reason(role)} as reason "
-        f"from (select *, {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
+        f"from (select * replace ({account}), {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
         f"from ({' union all '.join(selects) or _none(role)}))"
     )
+
+
+def _remaining_account(merges: Sequence[Merge]) -> str:
+    if not merges:
+        return "account_id"
+    merged, remaining = (", ".join(literal(getattr(each, name)) for each in merges) for name in ("account_id", "into"))
+    return f"coalesce(map([{merged}], [{remaining}])[account_id], account_id)"
 
 
 def _alike(batches: Iterable[Batch]) -> list[list[Batch]]:
@@ -75,7 +92,7 @@ def _typed(
 ) -> str:
     """The select that types batches."""
     newest = alike[-1]
-    where = f"{role} (source {source.name}), file {newest.origin}"
+    where = newest.where
     mapping = resolved(
         source.columns,
         [name for name in newest.columns if name != ROW_KEY],
@@ -247,6 +264,24 @@ def _reason(role: str) -> str:
     return f"case when fault is not null then 'the line cannot be read: ' || fault {whens} end"
 
 
+def keep_latest(con: duckdb.DuckDBPyConnection, role: str) -> None:
+    """Leaves in `checked_<role>` the rows that stand: versions that a later one replaces go to `superseded_<role>`.
+
+    Unfit rows are taken out; `quarantine` has them.
+    """
+    materialise(con, f"staging/replaced_{role}")
+    con.execute(
+        f"create or replace table superseded_{role} as "
+        f"select * from checked_{role} semi join replaced_{role} using (batch, position)"
+    )
+    con.execute(f"delete from checked_{role} where reason is not null")
+    con.execute(
+        f"delete from checked_{role} using replaced_{role} as replaced "
+        f"where checked_{role}.batch = replaced.batch and checked_{role}.position = replaced.position"
+    )
+    con.execute(f"drop table replaced_{role}")
+
+
 def quarantine(con: duckdb.DuckDBPyConnection, landed: Path, batches: Sequence[Batch]) -> int:
     """Builds `quarantine`: each refused row as it was read, from both roles; lines that could not be read included.
 
@@ -283,33 +318,45 @@ def _insert(con: duckdb.DuckDBPyConnection, position: str, shown: str, read: str
 
 
 def row_counts(
-    con: duckdb.DuckDBPyConnection, role: str, counted: Sequence[Batch], replaced: Sequence[Batch]
+    con: duckdb.DuckDBPyConnection,
+    role: str,
+    counted: Sequence[Batch],
+    replaced: Sequence[Batch],
+    parts: Mapping[str, int] = HERE,
 ) -> list[RowCount]:
     """What became of every row landed, per source.
 
     Args:
-        con: the run's connection, after `check_rows`, the staging statement and `quarantine`.
+        con: the run's connection, after `keep_latest` and `quarantine`.
         role: orders or engagements.
         counted: the batches that count.
         replaced: earlier versions of changed files: all their rows are superseded.
+        parts: schemas whose tables make up what there is, each with 1, or -1 where its rows are taken out.
 
     Raises:
         SourceError: the balance does not hold; a defect of Rapport, so nothing may be published.
     """
-    accepted = dict(con.execute(f"select source, count(*) from {role} group by source").fetchall())
-    refused = dict(con.execute("select source, count(*) from quarantine group by source").fetchall())
-    fit = f"select source, count(*) from checked_{role} where reason is null group by source"
-    good = dict(con.execute(fit).fetchall())
+    accepted, superseded, refused = (
+        _tally(con, table, parts) for table in (f"checked_{role}", f"superseded_{role}", "quarantine")
+    )
     counts = []
     for source in sorted({batch.source for batch in chain(counted, replaced)}):
-        read = sum(batch.read for batch in chain(counted, replaced) if batch.source == source)
         old = sum(batch.read for batch in replaced if batch.source == source)
-        superseded = good.get(source, 0) - accepted.get(source, 0) + old
-        count = RowCount(role, source, read, accepted.get(source, 0), superseded, refused.get(source, 0))
+        read = sum(batch.read for batch in counted if batch.source == source) + old
+        count = RowCount(role, source, read, accepted[source], superseded[source] + old, refused[source])
         if count.read != count.accepted + count.superseded + count.quarantined:
             raise SourceError(
                 f"{role} (source {source}): the rows do not balance, {count}. Nothing was published. "
-                "Report this defect."
+                "Run once with --rebuild. If that balances, Rapport is at fault all the same: report it."
             )
         counts.append(count)
     return counts
+
+
+def _tally(con: duckdb.DuckDBPyConnection, table: str, parts: Mapping[str, int]) -> Counter[str]:
+    """The rows of a table by source, over its parts."""
+    tally: Counter[str] = Counter()
+    for schema, sign in parts.items():
+        for source, count in con.execute(f"select source, count(*) from {schema}{table} group by source").fetchall():
+            tally[source] += sign * count
+    return tally

@@ -3,6 +3,7 @@
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import duckdb
 
@@ -38,23 +39,24 @@ def statement(name: str) -> str:
     return files("sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
-def materialise(con: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, object] | None = None) -> int:
-    """Runs `sql/<name>.sql` into the table named like the file.
+def materialise(
+    con: duckdb.DuckDBPyConnection,
+    name: str,
+    parameters: dict[str, object] | None = None,
+    kind: Literal["table", "view"] = "table",
+) -> None:
+    """Runs `sql/<name>.sql` into the table named like the file, or makes it a view.
 
     Args:
         con: the run's connection.
         name: path of the file below `sql/`, without `.sql`.
         parameters: values for its `$name`s; those that it does not name are left out.
-
-    Returns:
-        The rows of the table.
+        kind: a view has no parameters.
     """
     text = statement(name)
     used = set(re.findall(r"\$(\w+)", re.sub(r"--.*", "", text)))
     bound = {key: value for key, value in (parameters or {}).items() if key in used}
-    table = identifier(name.rsplit("/", 1)[-1])
-    con.execute(f"create or replace table {table} as {text}", bound)
-    return rows(con, table)
+    con.execute(f"create or replace {kind} {identifier(name.rsplit('/', 1)[-1])} as {text}", bound)
 
 
 def rows(con: duckdb.DuckDBPyConnection, table: str) -> int:

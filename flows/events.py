@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from prefect.events import emit_event
 
-from config.errors import GateRefused, RapportError
-from flows.duck import connect
+from config.errors import ChangeHeld, GateRefused, RapportError
 from flows.report import Report
 from flows.stages import Run
+from flows.state import connected
 
 PUBLISHED = "rapport.published"
 HELD = "rapport.held"
@@ -15,7 +15,7 @@ GATE_FAILED = "rapport.gate-failed"
 FAILED = "rapport.failed"
 SOURCE_STALE = "rapport.source-stale"
 
-BY_FAULT: dict[type, str] = {GateRefused: GATE_FAILED, Exception: FAILED}
+BY_FAULT: dict[type, str] = {ChangeHeld: HELD, GateRefused: GATE_FAILED, Exception: FAILED}
 
 
 def resource_of(business: str) -> str:
@@ -47,7 +47,7 @@ def stale_sources(run: Run) -> list[str]:
     if allowed is None:
         return []
     limit = run.as_of - timedelta(days=allowed)
-    with connect(run.folder / "work.duckdb", run.business) as con:
+    with connected(run.business, run.folder) as con:
         late = con.execute(_NEWEST, {"limit": limit}).fetchall()
     return [
         f"source {source}: its newest row is of {newest}, over {allowed} days before {run.as_of}. See why it brings "
@@ -58,9 +58,9 @@ def stale_sources(run: Run) -> list[str]:
 
 _NEWEST = """
     with happened as (
-        select source, ordered_at as happened_at from orders
+        select source, ordered_at as happened_at from state.checked_orders
         union all
-        select source, occurred_at as happened_at from engagements
+        select source, occurred_at as happened_at from state.checked_engagements
     )
     select source, max(happened_at)::date as newest_on
     from happened

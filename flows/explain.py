@@ -25,10 +25,21 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Explanation:
-    """The verdict on an account in one line, or as a whole, with all that adds up to it; `parts` from the largest down.
+class Period:
+    """A time in one segment; `valid_to` is None while it lasts."""
 
-    The account as a whole, line '*', has the verdict of its leading line.
+    valid_from: date
+    valid_to: date | None
+    segment: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The verdict on an account in one line, or as a whole, with all that adds up to it.
+
+    The account as a whole, line '*', has the verdict of its leading line. `parts` go from the largest down, `history` from the
+    first period on.
     """
 
     account_id: str
@@ -44,6 +55,7 @@ class Explanation:
     treatment: str
     reasons: str
     base_points: float
+    history: tuple[Period, ...]
     parts: tuple[Part, ...]
     log_odds: float
     enters_at: float
@@ -66,11 +78,11 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
             f"{business.ruler.version}. Nothing can be explained. Run again, or name the other ruler."
         )
     with opened(path) as con:
-        verdicts, features = (
+        verdicts, features, history = (
             con.sql(
-                f"select * from rapport.{table} where account_id = $account order by line", params={"account": account}
+                f"select * from rapport.{table} where account_id = $account order by all", params={"account": account}
             ).pl()
-            for table in ("account_segments", "account_features")
+            for table in ("account_segments", "account_features", "account_segment_history")
         )
         if verdicts.is_empty():
             known = con.sql("select distinct account_id from rapport.account_segments").pl()["account_id"]
@@ -83,10 +95,12 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
         raise ConfigurationError(
             f"account {account!r} has no line {line!r}; its lines are {', '.join(verdicts['line'])}."
         )
-    return [_explained(business, verdict, verdicts, features) for verdict in wanted.to_dicts()]
+    return [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
 
 
-def _explained(business: Business, verdict: dict, verdicts: pl.DataFrame, features: pl.DataFrame) -> Explanation:
+def _explained(
+    business: Business, verdict: dict, verdicts: pl.DataFrame, features: pl.DataFrame, history: pl.DataFrame
+) -> Explanation:
     ruler = business.ruler
     line = _leading_line(verdict, verdicts)
     row = features.filter(pl.col("line") == line)
@@ -99,6 +113,12 @@ def _explained(business: Business, verdict: dict, verdicts: pl.DataFrame, featur
     return Explanation(
         **{each.name: verdict[each.name] for each in fields(Explanation) if each.name in verdict},
         leading_line=line,
+        history=tuple(
+            Period(**period)
+            for period in history.filter(pl.col("line") == verdict["line"])
+            .select(each.name for each in fields(Period))
+            .to_dicts()
+        ),
         parts=tuple(sorted(parts, key=lambda part: -abs(part.points))),
         log_odds=log_odds_at(verdict["score"]),
         enters_at=log_odds_at(ruler.verdict.enter),

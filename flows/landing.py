@@ -3,6 +3,10 @@
 A batch is one file of a source: the columns that its mapping reads, as they are (CSV and JSON values as text). A file
 that is unchanged is not landed again; a file that changed is landed anew and takes the place of its earlier version; a
 file that is gone stays counted.
+
+Of a table a batch is what one night read. The whole table takes the place of all that was landed of its source before;
+what a later night reads on from the cursor adds to it, less the rows that are landed as they are. A row that is deleted
+from the table stays counted until the whole table is read again.
 """
 
 import glob
@@ -21,15 +25,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.errors import SourceError
 from config.expressions import scalar_sql, source_columns
-from config.sources import DatasetSource, FilesSource, Format, format_of
+from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, format_of
+from config.tables import CONTENT_KEYS
+from flows import postgres
 from flows.duck import identifier, literal, rows
-from flows.readers import BrokenLine, Relation, fault, forget_rejects, path_literal, relation, unreadable
-
-Source = FilesSource | DatasetSource
-
-ROW_KEY = "row_md5"
-CONTENT_KEYS = {"orders": "line_number", "engagements": "event_id"}
-"""Our column that is the content of the whole row, as `row_md5`, where a source does not map it or a row has none."""
+from flows.readers import (
+    ROW_KEY,
+    BrokenLine,
+    Relation,
+    content,
+    fault,
+    forget_rejects,
+    not_landed,
+    path_literal,
+    relation,
+    unreadable,
+)
 
 RESERVED = {
     ROW_KEY,
@@ -44,28 +55,46 @@ RESERVED = {
 
 SHOWN = 30
 
-NOT_READ = "Nothing was read from it. Correct the mapping or the file, or give the column a list of alternatives."
+NOT_READ = "Nothing was read from it. Correct the mapping or the source, or give the column a list of alternatives."
+
+
+@dataclass(frozen=True)
+class TableRead:
+    """What of a table a batch holds.
+
+    Attributes:
+        table: the table, with its database.
+        cursor: the column that tells what is new; None where each night reads the whole table.
+        since: the condition by which only new and late rows were read; None for the whole table.
+        high: the highest value of the cursor so far, as text; None where there was none.
+    """
+
+    table: str
+    cursor: str | None
+    since: str | None
+    high: str | None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A landed batch: one version of one file of a source.
+    """A landed batch: one version of one file of a source, or what one night read of a table.
 
     Attributes:
         role: orders or engagements.
         source: name of the source.
         batch: id, a hash of what was read.
-        origin: the file it came from.
-        origin_sha256: of that file and of its lookups.
+        origin: the file it came from, or the table and when it was read.
+        origin_sha256: of that file and of its lookups; empty for a table.
         available: the columns that it and its lookups had.
         key: the expression of the row's own key, see `CONTENT_KEYS`.
         columns: the source columns landed.
+        known_at: when it was landed, UTC.
         types: their DuckDB types.
         rows: rows landed.
         broken_lines: lines that could not be read; they stand in a second file beside the batch.
         sha256: of the landed Parquet file.
         broken_sha256: of the file with the broken lines; empty where there is none.
-        known_at: when it was landed, UTC.
+        table: what it holds of a table; None for a file.
     """
 
     role: str
@@ -76,12 +105,18 @@ class Batch:
     available: tuple[str, ...]
     key: str | None
     columns: tuple[str, ...]
-    types: tuple[str, ...]
-    rows: int
-    broken_lines: int
-    sha256: str
-    broken_sha256: str
     known_at: datetime
+    types: tuple[str, ...] = ()
+    rows: int = 0
+    broken_lines: int = 0
+    sha256: str = ""
+    broken_sha256: str = ""
+    table: TableRead | None = None
+
+    @property
+    def where(self) -> str:
+        """Role, source and origin, for messages."""
+        return f"{self.role} (source {self.source}), {'table' if self.table else 'file'} {self.origin}"
 
     @property
     def read(self) -> int:
@@ -118,29 +153,50 @@ def land(
     again: bool = False,
     most_rows: int | None = None,
 ) -> list[Batch]:
-    """Lands the files of a source that are new or changed, and returns those it landed.
+    """Lands the files of a source that are new or changed, or the rows of its table, and returns the batches landed.
 
     Of a column that both a file and a lookup have, the file's is taken.
 
     Args:
-        con: any connection.
+        con: a connection in UTC.
         role: orders or engagements.
         source: the source.
         landed: where the batches of all sources lie.
         now: when the rows became known, UTC; taken as later than all that is known, even where a clock was set back.
-        again: land unchanged files too.
-        most_rows: land only so many rows of each file, for a look.
+        again: land unchanged files too, and the whole table.
+        most_rows: land only so many rows of each file or of the table, for a look.
 
     Raises:
-        SourceError: a file is missing, empty, not what its name says, or has not the columns that the mapping reads.
+        SourceError: a file is missing, empty, not what its name says, or has not the columns that the mapping reads;
+            or the table cannot be read.
     """
-    where, folder = f"{role} (source {source.name})", landed / source.name
+    folder = landed / source.name
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
     earlier = batches(landed, source.name)
+    known_at = max([now.replace(tzinfo=None), *(batch.known_at + timedelta(microseconds=1) for batch in earlier)])
+    limit = "" if most_rows is None else f"limit {most_rows}"
+    if isinstance(source, PostgresSource):
+        new = _land_table(con, role, source, landed, earlier, known_at, again, limit)
+    else:
+        new = _land_files(con, role, source, landed, earlier, known_at, again, limit)
+    _clear(folder)
+    return new
+
+
+def _land_files(
+    con: duckdb.DuckDBPyConnection,
+    role: str,
+    source: AnyFiles,
+    landed: Path,
+    earlier: Sequence[Batch],
+    known_at: datetime,
+    again: bool,
+    limit: str,
+) -> list[Batch]:
+    where, folder = f"{role} (source {source.name})", landed / source.name
     taken = {batch.batch for batch in earlier}
     latest = {batch.origin: batch for batch in current(earlier)}
-    known_at = max([now.replace(tzinfo=None), *(batch.known_at + timedelta(microseconds=1) for batch in earlier)])
     lookups = _lookups(con, where, source, folder / "lookup.part")
     new = []
     for origin, file in _origins(where, source).items():
@@ -162,17 +218,91 @@ def land(
             available=available,
             key=key,
             columns=columns,
-            types=(),
-            rows=0,
-            broken_lines=0,
-            sha256="",
-            broken_sha256="",
             known_at=known_at,
         )
-        limit = "" if most_rows is None else f" limit {most_rows}"
-        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)}{limit}", landed))
-    _clear(folder)
+        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {limit}", landed))
     return new
+
+
+def _land_table(
+    con: duckdb.DuckDBPyConnection,
+    role: str,
+    source: PostgresSource,
+    landed: Path,
+    earlier: Sequence[Batch],
+    known_at: datetime,
+    again: bool,
+    limit: str,
+) -> list[Batch]:
+    where, name = f"{role} (source {source.name}), table {source.table}", f"{source.database}.{source.table}"
+    counted = [] if again else current(earlier)
+    with postgres.snapshot(where, source) as table:
+        available = tuple(table.columns)
+        columns, key = _wanted(role, source, available, where)
+        before = counted[-1] if counted and _reads_alike(counted[-1], name, source, columns, key) else None
+        high = before.table.high if before and before.table else None
+        since = postgres.since(table, source.cursor, high) if source.cursor and high else None
+        condition = f"{f'where {since}' if since else ''} {limit}"
+        file = postgres.fetched(con, table, columns[:-1], key, condition, landed / source.name / "source.part")
+    origin = f"{source.table} at {known_at.isoformat()}"
+    batch = Batch(
+        role=role,
+        source=source.name,
+        batch=_digest([source.name, name, origin, *columns])[:16],
+        origin=origin,
+        origin_sha256="",
+        available=available,
+        key=key,
+        columns=columns,
+        known_at=known_at,
+        table=TableRead(name, source.cursor, since, postgres.highest(con, table, file, known_at) or high),
+    )
+    select = _select(con, file, file, batch)
+    if since:
+        select = _not_yet_landed(con, select, file, batch, counted, landed)
+    nothing_new = not rows(con, f"({select})") if since else before and _is_landed(con, select, before, landed)
+    return [] if nothing_new else [_written(con, batch, file, select, landed)]
+
+
+def _reads_alike(batch: Batch, name: str, source: PostgresSource, columns: tuple[str, ...], key: str | None) -> bool:
+    """Whether a batch holds what a source would read of its table now."""
+    return (
+        batch.table is not None
+        and (batch.table.table, batch.table.cursor) == (name, source.cursor)
+        and (batch.columns, batch.key) == (columns, key)
+    )
+
+
+def _not_yet_landed(
+    con: duckdb.DuckDBPyConnection, select: str, file: Relation, batch: Batch, counted: Sequence[Batch], landed: Path
+) -> str:
+    """The select without the rows that stand in a batch that counts as they are."""
+    types = _types(con, select)
+    alike = [other for other in counted if (other.columns, other.types) == (batch.columns, types)]
+    if not alike or batch.table is None or batch.table.cursor is None:
+        return select
+    verify(landed, alike)
+    cursor = identifier(batch.table.cursor)
+    paths = ", ".join(path_literal(other.path(landed)) for other in alike)
+    return (
+        f"{select} except select {', '.join(map(identifier, batch.columns))} from read_parquet([{paths}]) "
+        f"where {cursor} is null or {cursor} >= (select min({cursor}) from {file.sql})"
+    )
+
+
+def _is_landed(con: duckdb.DuckDBPyConnection, select: str, batch: Batch, landed: Path) -> bool:
+    """Whether a batch holds just the rows of a select, in any order."""
+    verify(landed, [batch])
+    listed = ", ".join(map(identifier, batch.columns))
+    found = [
+        con.execute(f"select count(*), sum(hash({listed})) from {relation}").fetchall()
+        for relation in (f"({select})", f"read_parquet({path_literal(batch.path(landed))})")
+    ]
+    return _types(con, select) == batch.types and found[0] == found[1]
+
+
+def _types(con: duckdb.DuckDBPyConnection, select: str) -> tuple[str, ...]:
+    return tuple(row[1] for row in con.execute(f"describe {select}").fetchall())
 
 
 def batches(landed: Path, source: str) -> list[Batch]:
@@ -186,8 +316,17 @@ def batches(landed: Path, source: str) -> list[Batch]:
 
 
 def current(landed: Iterable[Batch]) -> list[Batch]:
-    """The batches that count: of each file the version landed last."""
-    return list({batch.origin: batch for batch in landed}.values())
+    """The batches that count: of each file the version landed last, of a table what was read since it last was whole.
+
+    Args:
+        landed: batches, those of a source in the order of `batches`.
+    """
+    counted: dict[tuple[str, str], Batch] = {}
+    for batch in landed:
+        if batch.table and not batch.table.since:
+            counted = {place: other for place, other in counted.items() if other.source != batch.source}
+        counted[batch.source, batch.origin] = batch
+    return list(counted.values())
 
 
 def verify(landed: Path, counted: Iterable[Batch]) -> None:
@@ -205,10 +344,9 @@ def verify(landed: Path, counted: Iterable[Batch]) -> None:
     if damaged:
         first = damaged[0]
         raise SourceError(
-            f"{first.role} (source {first.source}), file {first.origin}: what was landed of it on "
-            f"{first.known_at:%Y-%m-%d} in {first.path(landed)} is damaged or gone, as are {len(damaged):,} batches in "
-            "all. Nothing was published. Run once with --rebuild, which lands every file again; bring back a file that "
-            "is gone, or its batch from a backup."
+            f"{first.where}: what was landed of it on {first.known_at:%Y-%m-%d} in {first.path(landed)} is damaged or "
+            f"gone, as are {len(damaged):,} batches in all. Nothing was published. Run once with --rebuild, which lands "
+            "every source again; bring back a file that is gone, or its batch from a backup."
         )
 
 
@@ -241,7 +379,8 @@ def not_computed(where: str, column: str, expression: str, error: Exception) -> 
     """The error for an expression that does not fit the columns of a file."""
     return SourceError(
         f"{where}: {column} cannot be read as {expression} ({fault(error)}). Nothing was read. "
-        "Correct the expression; CSV and JSON values are text, so numbers are written cast(x as decimal(18,2))."
+        "Correct the expression; CSV and JSON values are text, as are Postgres numerics without fixed digits, so numbers "
+        "are written cast(x as decimal(18,2))."
     )
 
 
@@ -267,7 +406,7 @@ def _clear(folder: Path) -> None:
         leftover.unlink()
 
 
-def _origins(where: str, source: Source) -> dict[str, Path]:
+def _origins(where: str, source: AnyFiles) -> dict[str, Path]:
     """The files of a source, each with the name that it is known by: a package may be installed elsewhere tomorrow."""
     root = _root(where, source)
     found = glob.glob(source.path, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
@@ -284,7 +423,7 @@ def _origins(where: str, source: Source) -> dict[str, Path]:
     }
 
 
-def _root(where: str, source: Source) -> Path:
+def _root(where: str, source: AnyFiles) -> Path:
     if isinstance(source, FilesSource):
         return Path()
     try:
@@ -299,11 +438,11 @@ def _root(where: str, source: Source) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _format(source: Source, file: Path) -> Format:
+def _format(source: AnyFiles, file: Path) -> Format:
     return getattr(source, "format", None) or format_of(file.name)
 
 
-def _lookups(con: duckdb.DuckDBPyConnection, where: str, source: Source, scratch: Path) -> list[_Lookup]:
+def _lookups(con: duckdb.DuckDBPyConnection, where: str, source: AnyFiles, scratch: Path) -> list[_Lookup]:
     """The lookups of a source, each read into a temporary table: half a lookup would change rows unseen."""
     found = []
     for number, lookup in enumerate(source.lookups):
@@ -374,9 +513,11 @@ def _joined(file: Relation, lookups: Sequence[_Lookup]) -> Relation:
 
 
 def _wanted(role: str, source: Source, available: Sequence[str], where: str) -> tuple[tuple[str, ...], str | None]:
-    """The columns to land: those that the mapping reads, and the row's content. And what a row's own key is."""
+    """The columns to land: those that the mapping reads, a table's cursor, and the row's content. And what a row's own key is."""
     mapping = resolved(source.columns, available, where, NOT_READ)
-    needed = {column.lower(): column for each in mapping.values() for column in sorted(source_columns(each))}
+    read = [column for each in mapping.values() for column in sorted(source_columns(each))]
+    cursor = [source.cursor] if isinstance(source, PostgresSource) and source.cursor else []
+    needed = {column.lower(): column for column in [*read, *cursor]}
     reserved = sorted(RESERVED & set(needed))
     if reserved:
         raise SourceError(
@@ -388,25 +529,18 @@ def _wanted(role: str, source: Source, available: Sequence[str], where: str) -> 
 
 def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, batch: Batch) -> str:
     """The select of a batch's columns; the content of a row only where it has no key of its own."""
-    content = _content(file)
+    said = file.content or content(file.columns)
     if batch.key:
         value = f"try({scalar_sql(batch.key)})"
         try:
-            kind = str(con.execute(f"select {value} from {joined.sql} limit 1").description[0][1])
+            computed = con.execute(f"select {value} from {joined.sql} limit 1")
+            kind = str(computed.description[0][1])
+            computed.fetchall()  # an unfinished result would keep the connection from other work
         except duckdb.Error as error:
             raise not_computed(file.where, CONTENT_KEYS[batch.role], batch.key, error) from error
-        content = f"case when {text(value, kind)} is null then {content} end"
+        said = f"case when {text(value, kind)} is null then {said} end"
     listed = ", ".join(identifier(name) for name in batch.columns if name != ROW_KEY)
-    return f"select {listed}, {content} as {ROW_KEY} from {joined.sql}"
-
-
-def _content(file: Relation) -> str:
-    """SQL of all that a row of a file says, whatever the order of its columns, with or without those that are empty."""
-    said = ", ".join(
-        f"{literal(name.lower() + '=')} || nullif(cast({identifier(name)} as varchar), '')"
-        for name in sorted(file.columns, key=str.lower)
-    )
-    return f"md5(concat_ws(chr(31), {said}))"
+    return f"select {listed}, {said} as {ROW_KEY} from {joined.sql}"
 
 
 def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, select: str, landed: Path) -> Batch:
@@ -419,18 +553,15 @@ def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, selec
     except duckdb.Error as error:
         if temporary.name not in str(error):
             raise unreadable(file.where, file.kind, error) from error
-        raise SourceError(
-            f"{file.where}: it cannot be landed in {target.parent} ({str(error).splitlines()[0]}). Nothing was published. "
-            "Make room there, or give `state` another place."
-        ) from error
-    described = con.execute(f"describe select * from read_parquet({path_literal(temporary)})").fetchall()
+        raise not_landed(file.where, target.parent, error) from error
+    written_rows = f"read_parquet({path_literal(temporary)})"
     broken = file.broken()
     if broken:
         _write_broken(broken, batch.broken_path(landed))
     written = replace(
         batch,
-        types=tuple(row[1] for row in described),
-        rows=rows(con, f"read_parquet({path_literal(temporary)})"),
+        types=_types(con, f"select * from {written_rows}"),
+        rows=rows(con, written_rows),
         broken_lines=len(broken),
         sha256=_sha256(temporary),
         broken_sha256=_sha256(batch.broken_path(landed)) if broken else "",

@@ -7,9 +7,9 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -22,6 +22,7 @@ from prefect.runtime import deployment, flow_run
 from config.errors import Busy, ConfigurationError, RapportError, SourceError, WarehouseError
 from config.settings import Business, load
 from flows.artifacts import advance_progress, begin_progress, show_report, show_work
+from flows.backfill import Every, new_backfill, replay
 from flows.events import stale_sources, tell_published, tell_stale, tell_stopped
 from flows.form import NAME, BusinessName, Day, Moment, Reason, WaitSeconds
 from flows.report import Report, report
@@ -137,18 +138,75 @@ def _run(
     """The run that was asked for, up to the day before it was due where no day is given."""
     zone = ZoneInfo(configuration.timezone)
     due_on = flow_run.scheduled_start_time.astimezone(zone).date()
-    if known_at is not None:
-        known_at = (known_at if known_at.tzinfo else known_at.replace(tzinfo=zone)).astimezone(UTC).replace(tzinfo=None)
     run = new_run(
         configuration,
         as_of=as_of or configuration.as_of or due_on - timedelta(days=1),
-        known_at=known_at,
+        known_at=_in_zone(known_at, configuration),
         rebuild=rebuild,
         dry_run=dry_run,
         wait_seconds=wait_seconds,
         accept_change=accept_change,
     )
     return owned(run, flow_run.id)
+
+
+def _in_zone(moment: datetime | None, configuration: Business) -> datetime | None:
+    """A moment of the form: without a zone it is a time of the business's."""
+    if moment is None or moment.tzinfo:
+        return moment
+    return moment.replace(tzinfo=ZoneInfo(configuration.timezone))
+
+
+def _backfill_name() -> str:
+    given = flow_run.parameters
+    return f"{given['business']} from {given['since']} until {given['until']}"
+
+
+@flow(name="backfill-accounts", flow_run_name=_backfill_name)
+def backfill_accounts(
+    since: Day,
+    until: Day,
+    business: BusinessName = EXAMPLE,
+    every: Every = "day",
+    known_at: Moment | None = None,
+    accept_change: Reason = "",
+    wait_seconds: WaitSeconds = 600,
+) -> int:
+    """Replays days of the past, one after the other, as if each had been a night.
+
+    The sources are read once. Days published after the first one are replayed too. Nothing is visible before the last day is
+    done; then all is, at once. Running it again changes nothing.
+
+    Args:
+        since: The first day.
+        until: The last day at most.
+        business: The business: one of the files in the configuration directory, without `.yaml`.
+        every: The step from one day to the next.
+        known_at: Count only what had reached the pipeline by then; without a zone, a time of the business's. Left empty,
+            all that has arrived.
+        accept_change: Why more accounts than the gate allows may have another segment in the end. Left empty, such a
+            backfill is held.
+        wait_seconds: How long to wait for another run of the same business, in seconds.
+    """
+    try:
+        configuration = load(business_file(business))
+        started = new_backfill(
+            configuration,
+            since,
+            until,
+            every,
+            known_at=_in_zone(known_at, configuration),
+            accept_change=accept_change or None,
+            wait_seconds=wait_seconds,
+        )
+        bar, days = begin_progress(), len(started.days)
+        for done, each in enumerate(replay(started, cast(tuple[Stage, ...], TASKS)), start=1):
+            get_run_logger().info("%s: %s", each.as_of, each.costs[-1].did)
+            bar = advance_progress(bar, done / days, f"{each.as_of}")
+    except Exception as error:
+        tell_stopped(business, error)
+        raise
+    return days
 
 
 def _timed(run: Run, tasks: tuple[Task[[Run], str], ...]) -> Iterator[Timing]:
@@ -167,18 +225,13 @@ def _timed(run: Run, tasks: tuple[Task[[Run], str], ...]) -> Iterator[Timing]:
     advance_progress(bar, 1, "all done")
 
 
-def run_flow(
-    path: Path, as_of: date | None, rebuild: bool, dry_run: bool, wait_seconds: int, show: bool
-) -> tuple[Report, list[Timing]]:
+def run_flow(path: Path, show: bool, **parameters: Any) -> tuple[Report, list[Timing]]:
     """Runs the flow in this process for any business file.
 
     Args:
         path: the business file.
-        as_of: the last day counted; None as for the flow.
-        rebuild: read the sources again from the start.
-        dry_run: do everything but publish.
-        wait_seconds: how long to wait for another run.
         show: tell on the terminal what each stage did.
+        **parameters: those of the flow but the business.
 
     Raises:
         RapportError: as the stages do, or the Prefect server does not answer.
@@ -193,9 +246,7 @@ def run_flow(
     _quieten(show)
     require_server()
     try:
-        return segment_accounts(
-            business=path.stem, as_of=as_of, rebuild=rebuild, dry_run=dry_run, wait_seconds=wait_seconds
-        )
+        return segment_accounts(business=path.stem, **parameters)
     except httpx.TransportError as error:
         raise RapportError(
             f"the Prefect server went away during the run ({error}). What was published before that stands. "

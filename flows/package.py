@@ -16,11 +16,11 @@ from config.tables import KEYS, PUBLISHED, RUNS, Table
 from flows.duck import identifier, literal
 
 MANIFEST = "manifest.json"
-PACKAGED = tuple(name for name in PUBLISHED if name != "runs")
+PACKAGED = tuple(name for name in PUBLISHED if name not in ("runs", "account_segment_history"))
+"""A package has one day's rows: the history is made of its changes, the ledger's row stands in the manifest."""
 
-# columns in which two runs of the same result may differ: who ran, where a refused row landed, what there was
-# to compare with
-UNHASHED = frozenset({"run_id", "batch", "position", "entered_accounts", "left_accounts"})
+# columns in which two runs of the same result may differ: who ran, where a refused row landed
+UNHASHED = frozenset({"run_id", "batch", "position"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Package:
     """
 
     directory: Path
-    run: dict[str, str | int | None]
+    run: dict[str, str | int | float | None]
     rows: dict[str, int]
 
     @property
@@ -60,7 +60,7 @@ def content_hash(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> s
 
     Args:
         con: an open connection, in UTC.
-        tables: name of each published table but `runs`, to the connection's table or view with its rows.
+        tables: name of each packaged table, to the connection's table or view with its rows.
 
     Returns:
         64 hexadecimal digits.
@@ -77,7 +77,7 @@ def seal(
         con: an open connection, in UTC.
         directory: the package's directory; one of an earlier attempt is replaced.
         run: the row of the ledger; `content_hash` and `published_at` are not read from it.
-        tables: name of each published table but `runs`, to the connection's table or view with its rows.
+        tables: name of each packaged table, to the connection's table or view with its rows.
 
     Returns:
         The package, its `run` with the `content_hash`.

@@ -10,7 +10,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,9 @@ import duckdb
 from config.errors import SourceError
 from config.sources import Format
 from flows.duck import identifier, literal
+
+ROW_KEY = "row_md5"
+"""The column that holds what a whole row says, see `content`."""
 
 DELIMITERS = ",;\t|"
 CHUNK_BYTES = 4 * 1024**2
@@ -54,6 +57,7 @@ class Relation:
         columns: its columns with their DuckDB types.
         sql: a relation to select from.
         broken: after `sql` was read, gives the lines that could not be.
+        content: SQL of all that a row says; that of `columns` where None.
     """
 
     where: str
@@ -61,6 +65,7 @@ class Relation:
     columns: dict[str, str]
     sql: str
     broken: Callable[[], list[BrokenLine]]
+    content: str | None = None
 
 
 class _Survey(NamedTuple):
@@ -96,6 +101,23 @@ def unreadable(where: str, kind: str, error: Exception) -> SourceError:
     return SourceError(f"{where}: it is not {kind} ({fault(error)}). Nothing was read. Deliver the file again.")
 
 
+def not_landed(where: str, folder: Path, error: Exception) -> SourceError:
+    """The error for what cannot be written where it should be landed."""
+    return SourceError(
+        f"{where}: it cannot be landed in {folder} ({str(error).splitlines()[0]}). Nothing was published. "
+        "Make room there, or give `state` another place."
+    )
+
+
+def content(columns: Iterable[str]) -> str:
+    """SQL, for DuckDB and Postgres, of all that a row says: in any order of its columns, with or without empty ones."""
+    said = ", ".join(
+        f"{literal(name.lower() + '=')} || nullif(cast({identifier(name)} as varchar), '')"
+        for name in sorted(columns, key=str.lower)
+    )
+    return f"md5(coalesce(array_to_string(array[{said}], chr(31)), ''))"
+
+
 def fault(error: Exception) -> str:
     """What an error says, in one line and without values: DuckDB puts those in single quotes."""
     return re.sub(r"(?<!\w)'.*'", "'...'", str(error).splitlines()[0]).strip().rstrip(".")
@@ -111,7 +133,7 @@ def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) 
     survey = _surveyed(where, kind, file)
     delimiter, header = _header(where, kind, survey.start.decode("utf-8-sig", errors="replace"))
     columns = [name.strip() or f"column_{number}" for number, name in enumerate(header, start=1)]
-    _require_distinct(where, columns)
+    require_distinct(where, columns)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
     options = f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', store_rejects = true, rejects_limit = 0"
 
@@ -261,7 +283,7 @@ def _json(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path)
     columns = sorted({key for (keys,) in found for key in keys or () if key})
     if not columns:
         raise unreadable(where, kind, ValueError("it holds no object with a key"))
-    _require_distinct(where, columns)
+    require_distinct(where, columns)
     values = ", ".join(
         f"json_extract_string(json, {literal(_pointer(name))}) as {identifier(name)}" for name in columns
     )
@@ -297,7 +319,12 @@ def _pointer(key: str) -> str:
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
-def _require_distinct(where: str, columns: list[str]) -> None:
+def require_distinct(where: str, columns: list[str]) -> None:
+    """Refuses columns that DuckDB cannot tell apart.
+
+    Raises:
+        SourceError: two have the same name but for small and capital letters.
+    """
     lowered = [name.lower() for name in columns]
     twice = sorted({name for name in lowered if lowered.count(name) > 1})
     if twice:

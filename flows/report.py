@@ -6,9 +6,11 @@ from datetime import date
 import duckdb
 
 from config.catalogue import BY_NAME
-from flows.duck import connect
+from config.recording import recorded
+from flows.history import runs_before
 from flows.stages import Run
-from flows.warehouse import location
+from flows.state import connected
+from transforms.features import unrecorded_features
 
 REASONS_A_SIDE = 3
 
@@ -39,6 +41,18 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Transition:
+    """Accounts of a line that changed in the same way since the last day published before; no segment where there was none."""
+
+    line: str
+    previous_segment: str | None
+    segment: str | None
+    because: str
+    accounts: int
+    revenue_12m: float
+
+
+@dataclass(frozen=True)
 class Report:
     """What a run found.
 
@@ -50,9 +64,12 @@ class Report:
         outcome: what became of the result, in words.
         warehouse: where the tables are.
         segments: accounts and revenue per line and segment.
+        changed_since: the last day published before, None where there was none.
+        transitions: what changed since then, the most frequent first; empty where there was no day before.
         reasons: the three most frequent reasons of clients for, and of customers against.
         rows: per source: read, accepted, superseded, quarantined.
         quarantine: refused rows by reason.
+        not_recorded: features that are unknown for all, since no source records what they need.
         warnings: checks of the audits that did not pass, though they stop no run.
     """
 
@@ -63,28 +80,35 @@ class Report:
     outcome: str
     warehouse: str
     segments: tuple[Segment, ...]
+    changed_since: date | None
+    transitions: tuple[Transition, ...]
     reasons: tuple[Reason, ...]
     rows: tuple[dict[str, str | int], ...]
     quarantine: dict[str, int]
+    not_recorded: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def report(run: Run, outcome: str) -> Report:
     """Reads the report of a run from its working data, after its last stage."""
-    with connect(run.folder / "work.duckdb", run.business) as con:
+    before = next((each["as_of"] for each in runs_before(run.warehouse, run.as_of)), None)
+    with connected(run.business, run.folder) as con:
         return Report(
             run_id=run.run_id,
             business=run.business.business,
             as_of=run.as_of,
             currency=run.business.currency,
             outcome=outcome,
-            warehouse=str(location(run.business)),
+            warehouse=str(run.warehouse),
             segments=tuple(Segment(*row) for row in con.execute(_SEGMENTS).fetchall()),
+            changed_since=before,
+            transitions=tuple(Transition(*row) for row in con.execute(_TRANSITIONS).fetchall()) if before else (),
             reasons=(*_reasons(con, "client", "for"), *_reasons(con, "customer", "against")),
             rows=tuple(con.sql("select * from row_counts order by role, source").pl().to_dicts()),
             quarantine=dict(
                 con.execute("select reason, count(*) from quarantine group by 1 order by 2 desc, 1").fetchall()
             ),
+            not_recorded=tuple(unrecorded_features(recorded(run.business.sources))),
             warnings=tuple(
                 f"{table}: {sentence}"
                 for table, sentence in con.execute(
@@ -107,6 +131,14 @@ _SEGMENTS = """
     from segment_summary
     group by line, segment
     order by line = '*', line, segment
+"""
+
+
+_TRANSITIONS = """
+    select line, previous_segment, segment, because, count(*) as accounts, coalesce(sum(revenue_12m), 0)::double
+    from segment_changes
+    group by line, previous_segment, segment, because
+    order by line <> '*', line, accounts desc, previous_segment, segment, because
 """
 
 

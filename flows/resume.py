@@ -9,6 +9,7 @@ from config.errors import WarehouseError
 from config.settings import config_hash
 from flows.package import MANIFEST, verified
 from flows.stages import Run
+from flows.state import WORK
 
 
 def owned(run: Run, flow_run_id: str) -> Run:
@@ -33,7 +34,7 @@ def sealed_before(run: Run) -> Run | None:
 
 
 def _is_sealed(run: Run) -> bool:
-    if not ((run.folder / "work.duckdb").exists() and (run.package / MANIFEST).exists()):
+    if not ((run.folder / WORK).exists() and (run.package / MANIFEST).exists()):
         return False
     try:
         with duckdb.connect() as con:

@@ -16,6 +16,7 @@ from config.settings import Business
 from flows.example import write_example
 from flows.lock import held
 from flows.stages import STAGES, Run, Stage, tidy
+from flows.warehouse import live
 
 BUNDLED = Path(str(files("config")))
 EXAMPLE = "hartley"
@@ -63,22 +64,24 @@ def new_run(
 ) -> Run:
     """A run with its name; counted up to `as_of`, else the business file's day, else yesterday in the business's zone.
 
+    A `known_at` without a zone is in UTC.
+
     Raises:
         ConfigurationError: `as_of` lies in the future.
     """
     started_at = now or datetime.now(UTC)
-    today = started_at.astimezone(ZoneInfo(business.timezone)).date()
-    day = as_of or business.as_of or today - timedelta(days=1)
-    if day > today:
+    latest = today(business, started_at)
+    day = as_of or business.as_of or latest - timedelta(days=1)
+    if day > latest:
         raise ConfigurationError(
-            f"as_of: {day} lies in the future; today is {today} in {business.timezone}. Nothing was changed. "
+            f"as_of: {day} lies in the future; today is {latest} in {business.timezone}. Nothing was changed. "
             "Choose a day that has come."
         )
     return Run(
         business=business,
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         as_of=day,
-        known_at=known_at,
+        known_at=known_at.astimezone(UTC).replace(tzinfo=None) if known_at and known_at.tzinfo else known_at,
         started_at=started_at,
         rebuild=rebuild,
         dry_run=dry_run,
@@ -87,14 +90,35 @@ def new_run(
     )
 
 
+def today(business: Business, now: datetime | None = None) -> date:
+    """The day that it is in the business's time zone."""
+    return (now or datetime.now(UTC)).astimezone(ZoneInfo(business.timezone)).date()
+
+
 @contextmanager
 def at_work(run: Run) -> Generator[None]:
-    """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays."""
+    """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays.
+
+    Raises:
+        Busy: another run holds it.
+        ConfigurationError: a later day is published already, and this is no dry run.
+    """
     run.business.state.mkdir(parents=True, exist_ok=True)
     what = f"the state of {run.business.business}"
     with held(run.business.state / "lock", what, run.run_id, run.started_at, run.wait_seconds):
+        if not (run.dry_run or run.is_replay):
+            _refuse_past_day(run)
         yield
         tidy(run)
+
+
+def _refuse_past_day(run: Run) -> None:
+    present = live(run.warehouse)
+    if present and run.as_of < present["as_of"]:
+        raise ConfigurationError(
+            f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "
+            f"--dry-run, or replay it and the days after it: rapport backfill --from {run.as_of} --until {present['as_of']}"
+        )
 
 
 def run_stages(run: Run, announce: Callable[[Stage], None], stages: Sequence[Stage] = STAGES) -> Iterator[Timing]:

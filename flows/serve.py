@@ -24,8 +24,7 @@ from config.settings import load
 from flows.runs import CONFIG_DIRECTORY, EXAMPLE, business_file
 
 BUNDLED = Path(str(files("flows").joinpath("prefect.yaml")))
-ENTRYPOINT = "flows.nightly.segment_accounts"
-FLOW = "segment-accounts"
+ENTRYPOINTS = ("flows.nightly.segment_accounts", "flows.nightly.backfill_accounts")
 POOL = "rapport"
 WORKER = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1")
 
@@ -104,9 +103,10 @@ def deployments(config: Path | None) -> list[dict[str, Any]]:
     here = Path("prefect.yaml")
     document = here if here.exists() else BUNDLED
     every = yaml.safe_load(document.read_text(encoding="utf-8"))["deployments"]
-    found = [each for each in every if each["entrypoint"] == ENTRYPOINT]
+    found = [each for each in every if each["entrypoint"] in ENTRYPOINTS]
     if not found:
-        raise ConfigurationError(f"{document}: there is no deployment of {ENTRYPOINT}. Add one, or start elsewhere.")
+        listed = " or ".join(ENTRYPOINTS)
+        raise ConfigurationError(f"{document}: there is no deployment of {listed}. Add one, or start elsewhere.")
     for each in found:
         given = {"business": EXAMPLE} | each.get("parameters", {})
         each["parameters"] = given | {"business": config.stem} if config else given
@@ -133,20 +133,21 @@ def register(chosen: Sequence[dict[str, Any]]) -> None:
     from prefect.workers.process import ProcessWorker
 
     from flows.alerts import alerts_of, ensure, silent_runs_crash
-    from flows.nightly import require_server, segment_accounts
+    from flows.nightly import backfill_accounts, require_server, segment_accounts
 
     require_server()
+    flows = dict(zip(ENTRYPOINTS, (segment_accounts, backfill_accounts), strict=True))
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
         with suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        ensure(client, silent_runs_crash(FLOW))
+        ensure(client, silent_runs_crash([each.name for each in flows.values()]))
         for name in sorted({each["parameters"]["business"] for each in chosen}):
             of_it = [each for each in chosen if each["parameters"]["business"] == name]
             alerts_of(client, load(business_file(name)), of_it)
     for each in chosen:
         RunnerDeployment.from_flow(
-            segment_accounts,
+            flows[each["entrypoint"]],
             each["name"],
             description=each.get("description"),
             parameters=each["parameters"],

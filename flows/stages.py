@@ -1,16 +1,15 @@
 """The stages of a run, in their order: plain functions that the flow and the command line both run.
 
 A stage takes the run and leaves its result in the run's own folder, most of it in one DuckDB file; it returns one
-line on what it did. Nothing outside the
-folder changes before `publish`, but for the landed batches, which are only ever added to.
+line on what it did. Before `publish` nothing outside the folder changes but what lasts between nights: the landed
+batches, which are only ever added to, and the state, which is brought up to them.
 """
 
 import json
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -20,54 +19,44 @@ import duckdb
 import polars as pl
 
 from config import expectations
-from config.errors import SourceError
+from config.decisions import Merge
+from config.errors import ChangeHeld, ConfigurationError, SourceError
+from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
 from config.settings import Business, config_hash
-from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS
-from flows import conform, landing
+from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
+from flows import conform, landing, state
+from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
-from flows.package import seal, verified
-from flows.warehouse import live, location, opened
+from flows.gates import beyond_limit, change_of
+from flows.history import runs_before, standings_before
+from flows.ledger import ROLES
+from flows.package import PACKAGED, seal, verified
+from flows.warehouse import live, location
 from flows.warehouse import publish as publish_package
+from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.judgement import judgement
 from transforms.purchases import (
     PurchaseModels,
     as_record,
-    fitted_models,
-    fitted_until,
     from_record,
-    histories,
     with_outlook,
 )
-from transforms.transitions import with_history
 
-ROLES = ("orders", "engagements")
 KEPT_RUNS = 3
+SHOWN = 5
 MODELS = "models.json"
-LEDGER = (
-    "staging/order_lines",
-    "staging/contacts",
-    "ledger/order_days",
-    "ledger/contract_terms",
-    "ledger/price_days",
-    "ledger/contact_days",
-    "ledger/conversation_days",
-    "ledger/people_days",
-)
-STATISTICS = (
-    "features/occasion_days",
-    "features/order_statistics",
-    "features/monthly_revenue",
-    "features/contract_statistics",
-    "features/contact_statistics",
-    "features/conversation_statistics",
-    "features/people_statistics",
-    "features/price_statistics",
-    "features/active_months",
-    "features/account_lines",
-)
+CHECKS = {
+    "audit": pl.String,
+    "table": pl.String,
+    "sentence": pl.String,
+    "severity": pl.String,
+    "outcome": pl.String,
+    "unexpected": pl.Int64,
+    "rows": pl.Int64,
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +73,7 @@ class Run:
         dry_run: stop before publishing.
         wait_seconds: how long to wait for another run to let go of the warehouse.
         accept_change: why a change of segments beyond the gate's limit is right; None lets the gate hold it.
+        replay_in: a copy of the warehouse in which days of the past are replayed; None for the warehouse itself.
     """
 
     business: Business
@@ -95,6 +85,22 @@ class Run:
     dry_run: bool = False
     wait_seconds: float = 0
     accept_change: str | None = None
+    replay_in: Path | None = None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run belongs to a backfill, which holds the change of all its days against the gate, at its end."""
+        return self.replay_in is not None
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that the run goes on from and publishes to."""
+        return self.replay_in or location(self.business)
+
+    @property
+    def merges(self) -> list[Merge]:
+        """The merges of accounts that count on the day."""
+        return merges_in_force(self.business.decided, self.as_of)
 
     @property
     def folder(self) -> Path:
@@ -121,40 +127,52 @@ def extract(run: Run) -> str:
             for source in getattr(run.business.sources, role)
             for batch in landing.land(con, role, source, run.landed, landing.utc_now(), again=run.rebuild)
         ]
-    return f"{len(new)} new or changed files with {sum(batch.rows for batch in new):,} rows were landed"
+    return f"{len(new)} new batches with {sum(batch.rows for batch in new):,} rows were landed"
 
 
 def check_incoming(run: Run) -> str:
-    """Types every row and marks those that are unfit."""
-    with _work(run) as con:
+    """Types every row that the state does not count yet, and marks those that are unfit."""
+    wanted = [batch for role in ROLES for batch in _batches(run, role)[0]]
+    made_anew = state.prepare(run.business, run.folder, wanted, run.merges, _why_anew(run))
+    with state.adding(run.business, run.folder) as con:
+        new = state.new_batches(con, wanted)
         for role in ROLES:
-            counted, _ = _batches(run, role)
-            conform.check_rows(con, run.business, role, run.landed, counted)
+            conform.check_rows(
+                con, run.business, role, run.landed, [each for each in new if each.role == role], run.merges
+            )
         counts = {role: rows(con, f"checked_{role}") for role in ROLES}
         refused = {role: rows(con, f"checked_{role} where reason is not null") for role in ROLES}
-    return f"{_listed(counts)} read, {_listed(refused)} unfit"
+    reason = f"; the state is made anew: {made_anew}" if made_anew else ""
+    return f"{_listed(counts)} read, {_listed(refused)} unfit{reason}"
 
 
 def audit_incoming(run: Run) -> str:
     """Holds what came in against its expectations: too many unfit rows stop the run."""
-    share = run.business.gates.quarantined_share
+    with state.adding(run.business, run.folder) as con:
+        found = [
+            audit(con, table, expectations.incoming(table, _tolerated_share(run, con, role)))
+            for role, table in INCOMING.items()
+            if rows(con, table) or (getattr(run.business.sources, role) and not _kept_rows(run, con, role))
+        ]
     with _work(run) as con:
-        found = [audit(con, table, expectations.incoming(table, share)) for table in INCOMING.values()]
         return _judged(con, "incoming", found)
 
 
 def conform_rows(run: Run) -> str:
     """Keeps the latest good version of each row, quarantines the unfit, and checks that no row is lost."""
-    with _work(run) as con:
+    with state.adding(run.business, run.folder) as con:
         batches = {role: _batches(run, role) for role in ROLES}
+        counted = [batch for current, _ in batches.values() for batch in current]
+        conform.quarantine(con, run.landed, state.new_batches(con, counted))
+        parts = conform.HERE
+        if state.is_night(run.folder):
+            ledgers.recall(con)
+            parts = {"state.": 1, "before.": -1, "after.": 1}
         for role in ROLES:
-            materialise(con, f"staging/{role}")
-        conform.quarantine(con, run.landed, [batch for counted, _ in batches.values() for batch in counted])
-        counts = [each for role in ROLES for each in conform.row_counts(con, role, *batches[role])]
+            conform.keep_latest(con, role)
+        counts = [each for role in ROLES for each in conform.row_counts(con, role, *batches[role], parts)]
         con.register("counts", pl.DataFrame([asdict(count) for count in counts]))
-        con.execute("create or replace table row_counts as select * from counts")
-        for role in ROLES:
-            con.execute(f"drop table checked_{role}")
+        con.execute("create or replace table work.main.row_counts as select * from counts")
     total = {name: sum(getattr(each, name) for each in counts) for name in ("accepted", "superseded", "quarantined")}
     return ", ".join(f"{count:,} rows {name}" for name, count in total.items())
 
@@ -162,17 +180,21 @@ def conform_rows(run: Run) -> str:
 def ledger(run: Run) -> str:
     """Adds the rows up to account-days."""
     with _work(run) as con:
-        counts = {name.rsplit("/", 1)[1]: materialise(con, name) for name in LEDGER}
-    return f"{_listed({name: count for name, count in counts.items() if name != 'order_lines'})}"
+        if state.is_night(run.folder):
+            ledgers.add_to_ledger(con)
+        else:
+            ledgers.make_ledger(con)
+        counts = {name: rows(con, f"state.{name}") for name in (*ledgers.DAY_TABLES, "conversation_days")}
+    return _listed(counts)
 
 
 def models(run: Run) -> str:
-    """Fits the purchase models of each line on what had happened by the end of the month before."""
+    """Fits the purchase models of each line on what had happened by the end of the month before.
+
+    They stand for the month, unless rows came late.
+    """
     with _work(run) as con:
-        past = _purchases(con, fitted_until(run.as_of))
-        if past["repeat_order_days"].null_count() == past.height:
-            past = _purchases(con, run.as_of)
-    fitted = fitted_models(past, _last_good(run))
+        fitted = ledgers.fitted_models(con, run.as_of, _last_good(run))
     (run.folder / MODELS).write_text(json.dumps(as_record(fitted)))
     origins = [f"{line}: {fit.origin}" for line, fit in fitted.occasions.items()]
     return f"purchase models by line ({', '.join(origins) or 'no order yet'})"
@@ -182,8 +204,7 @@ def features(run: Run) -> str:
     """Reduces the ledger to one row per account and line as of the day, and computes the features."""
     fitted = from_record(json.loads((run.folder / MODELS).read_text()))
     with _work(run) as con:
-        for name in STATISTICS:
-            materialise(con, name, days_of(run.as_of))
+        ledgers.reduce_account_lines(con, run.as_of)
         if not rows(con, "account_lines"):
             raise SourceError(
                 f"{run.business.business}: there is no order and no event up to {run.as_of}. Nothing was published. "
@@ -192,30 +213,39 @@ def features(run: Run) -> str:
         statistics = con.sql("select * from account_lines").pl()
         expected = with_outlook(statistics, fitted, run.as_of)
         known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
-        frame = relationship_features(known, run.as_of, recorded(run.business)).collect()
+        frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
         _store(con, "account_features", frame)
-    unknown = unrecorded_features(recorded(run.business))
+    if not state.is_night(run.folder) and not _is_of_the_past(run):
+        state.put_in_place(run.business, run.folder)
+    unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
     return f"{frame.height:,} account lines{left_out}"
 
 
 def judge(run: Run) -> str:
-    """Scores each account and line, gives the verdict with its reasons, and rolls lines up to accounts."""
+    """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
     business = run.business
+    before, standings = runs_before(run.warehouse, run.as_of), standings_before(run.warehouse, run.as_of)
     with _work(run) as con:
+        lines = con.sql("select * from account_lines").pl()
+        _require_met(business, lines, run.as_of)
         judged = judgement(
             con.sql("select * from account_features").pl(),
-            con.sql("select * from account_lines").pl(),
+            lines,
             business.ruler,
             run.as_of,
             business.currency,
+            standings,
+            overrides_in_force(business.decided, lines, run.as_of),
+            joined_accounts(business.decided, before[0]["as_of"] if before else None, run.as_of),
         )
-        dated = with_history(judged.verdicts, _previous(run), run.as_of).with_columns(
-            ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id)
-        )
+        dated = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
+        _store(con, "verdicts", dated)
         _store(con, "account_segments", dated.select(column.name for column in ACCOUNT_SEGMENTS))
+        _store(con, "standings_before", standings)
         _store(con, "reason_counts", judged.reason_counts)
-        materialise(con, "warehouse/segment_summary")
+        for name in ("segment_summary", "segment_changes", "verdict_standings"):
+            materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
             con.execute(
                 "select segment, count(*) from account_segments where line = $whole group by 1 order by 1",
@@ -233,13 +263,22 @@ def audit_outgoing(run: Run) -> str:
             audit(con, "account_features", expectations.account_features(run.as_of)),
             audit(con, "segment_summary", expectations.segment_summary(run.as_of)),
         ]
-        return _judged(con, "outgoing", found)
+        outcome = _judged(con, "outgoing", found)
+        change = change_of(con)
+    runs = runs_before(run.warehouse, run.as_of)
+    held_back = None if run.is_replay else beyond_limit(change, run.business.gates, runs)
+    if held_back and not (run.dry_run or run.accept_change):
+        raise ChangeHeld(
+            f"{run.business.business}, {run.as_of}: {held_back}. Nothing was published; the tables of the last run stand. "
+            'Look at the change with --dry-run; if it is right, run again with --accept-change "why".'
+        )
+    return f"{outcome}; {held_back or f'{change.accounts:,} accounts changed segment'}"
 
 
 def publish(run: Run) -> str:
     """Seals the result and makes it visible in the warehouse all at once, unless it is there already."""
     with _work(run) as con:
-        seal(con, run.package, _ledger_row(run, con), _published_tables())
+        seal(con, run.package, _ledger_row(run, con), {name: name for name in PACKAGED})
     return publish_sealed(run)
 
 
@@ -249,11 +288,11 @@ def publish_sealed(run: Run) -> str:
         return "dry run: nothing was published"
     with _work(run) as con:
         package = verified(con, run.package)
-    present = live(location(run.business))
+    present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
         return f"nothing changed: run {present['run_id']} already published this result"
-    published = publish_package(run.package, location(run.business), run.wait_seconds)
-    return f"{published.rows['account_segments']:,} verdicts are live in {location(run.business)}"
+    published = publish_package(run.package, run.warehouse, run.wait_seconds, takes_later_days_back=run.is_replay)
+    return f"{published.rows['account_segments']:,} verdicts are live in {run.warehouse}"
 
 
 class Stage(Protocol):
@@ -280,31 +319,28 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-def days_of(as_of: date) -> dict[str, object]:
-    """The days that bound the windows of features, as the statements of `sql/features` name them."""
-    months = as_of.year * 12 + as_of.month - 1 - 11
-    return {
-        "as_of": as_of,
-        "year_from": as_of - timedelta(days=364),
-        "answered_until": as_of - timedelta(days=7),
-        "two_years_from": as_of - timedelta(days=729),
-        "first_month": date(months // 12, months % 12 + 1, 1),
-    }
-
-
 def tidy(run: Run) -> None:
     """Takes away the run's working data, and the packages of all but the latest runs."""
-    for leftover in run.folder.glob("work.duckdb*"):
-        leftover.unlink()
+    state.tidy(run.folder)
     for folder in sorted(run.folder.parent.iterdir())[:-KEPT_RUNS]:
         shutil.rmtree(folder)
 
 
-@contextmanager
-def _work(run: Run) -> Generator[duckdb.DuckDBPyConnection]:
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with connect(run.folder / "work.duckdb", run.business) as con:
-        yield con
+def _work(run: Run) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    return state.connected(run.business, run.folder)
+
+
+def _why_anew(run: Run) -> str:
+    """Why a run makes the state anew whatever is in it; empty where it need not."""
+    if run.rebuild:
+        return "--rebuild"
+    return f"of what was known at {run.known_at:%Y-%m-%d %H:%M} UTC" if _is_of_the_past(run) else ""
+
+
+def _is_of_the_past(run: Run) -> bool:
+    """Whether the run leaves out batches that are known by now: then its state is its own."""
+    everything = replace(run, known_at=None)
+    return any(_batches(run, role) != _batches(everything, role) for role in ROLES)
 
 
 def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Batch]]:
@@ -319,55 +355,70 @@ def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Bat
     return counted, [batch for batch in known if batch not in counted]
 
 
-def recorded(business: Business) -> frozenset[str]:
-    """The conformed columns that any source of the business maps."""
-    sources = (*business.sources.orders, *business.sources.engagements)
-    return frozenset(column for source in sources for column in source.columns)
+def _kept_rows(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> int:
+    """The rows of a role that still count and were read by an earlier run."""
+    counted, _ = _batches(run, role)
+    new = state.new_batches(con, counted)
+    return sum(batch.read for batch in counted if batch not in new)
 
 
-def _purchases(con: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
-    for name in ("features/occasion_days", "features/order_statistics"):
-        materialise(con, name, days_of(as_of))
-    return histories(con.sql("select * from order_statistics").pl(), as_of)
+def _tolerated_share(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> float:
+    """The share of the new rows that may be unfit, so that of all rows no more than the limit are."""
+    share = run.business.gates.quarantined_share
+    kept, new = _kept_rows(run, con, role), rows(con, f"checked_{role}")
+    if not kept or not new:
+        return share
+    refused = con.execute(
+        "select count(*) from state.quarantine where batch in "
+        "(select batch from state.batches where role = $role and batch not in (select batch from before.batches))",
+        {"role": role},
+    ).fetchall()[0][0]
+    return min(1.0, max(0.0, (share * (kept + new) - refused) / new))
 
 
 def _last_good(run: Run) -> PurchaseModels | None:
-    present = live(location(run.business))
-    return from_record(json.loads(str(present["models"]))) if present else None
+    before = runs_before(run.warehouse, run.as_of)
+    return from_record(json.loads(before[0]["models"])) if before else None
 
 
 def _store(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    types = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES)}
+    types = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES, *VERDICT_STANDINGS)}
     columns = ", ".join(f"cast({name} as {types[name]}) as {name}" if name in types else name for name in frame.columns)
     con.register("frame", frame)
     con.execute(f"create or replace table {table} as select {columns} from frame")
     con.unregister("frame")
 
 
-def _previous(run: Run) -> pl.DataFrame:
-    columns = "account_id, line, as_of, segment, segment_since, previous_segment"
-    if live(location(run.business)) is None:
-        return pl.DataFrame(
-            schema=dict.fromkeys(columns.split(", "), pl.String) | {"as_of": pl.Date, "segment_since": pl.Date}
+def _require_met(business: Business, lines: pl.DataFrame, as_of: date) -> None:
+    """Refuses overrides of what there is not: a misspelt account would go unseen."""
+    unmet = unmet_overrides(business.decided, lines, as_of)
+    if unmet:
+        keys = ", ".join(
+            f"{each.account_id!r}" + (f" (line {each.line})" if each.line else "") for each in unmet[:SHOWN]
         )
-    with opened(location(run.business)) as con:
-        return con.sql(f"select {columns} from rapport.account_segments").pl()
+        raise ConfigurationError(
+            f"{business.decisions}: {len(unmet):,} overrides in force on {as_of} are for accounts or lines without an order or an "
+            f"event up to then: {keys}. Nothing was published. Correct or remove them."
+        )
 
 
 def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult]) -> str:
     """Keeps the results of an audit in the run, and stops it where a critical check did not pass."""
     checks = [{"audit": name, "table": each.table} | asdict(check) for each in found for check in each.checks]
-    con.register("checks", pl.DataFrame(checks))
+    con.register("checks", pl.DataFrame(checks, schema=CHECKS))
     con.execute("create table if not exists audits as select * from checks limit 0")
     con.execute("delete from audits where audit = $name", {"name": name})
     con.execute("insert into audits select * from checks")
     require_passed(found)
     outcomes = [check["outcome"] for check in checks]
+    if not checks:
+        return "there was nothing to check"
     return f"{outcomes.count('passed')} of {len(outcomes)} checks passed"
 
 
 def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
     batches = [batch for role in ROLES for batch in _batches(run, role)[0]]
+    before, change = runs_before(run.warehouse, run.as_of), change_of(con)
     counts = con.sql("select * from row_counts order by role, source").pl().to_dicts()
     gates = con.execute("select audit, outcome, count(*) from audits group by 1, 2 order by 1, 2").fetchall()
     accounts, lines = con.execute(
@@ -390,11 +441,11 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
         "account_lines": lines,
         "row_counts": json.dumps(counts),
         "gates": json.dumps([dict(zip(("audit", "outcome", "checks"), gate, strict=True)) for gate in gates]),
+        "continues_run_id": before[0]["run_id"] if before else None,
+        "changed_accounts": change.accounts,
+        "changed_share": change.share,
+        "accepted_change": run.accept_change,
     }
-
-
-def _published_tables() -> dict[str, str]:
-    return {name: name for name in ("account_segments", "account_features", "segment_summary", "quarantine")}
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -1,7 +1,7 @@
 """What the command line prints."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,12 +9,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.backfill import Backfill, Replayed, replay
 from flows.check import Checked
+from flows.compare import Comparison
 from flows.explain import Explanation
 from flows.report import Report, report
 from flows.rulers import Change
 from flows.runs import Timing, at_work, run_stages
 from flows.stages import STAGES, Run, Stage
+
+SHOWN_MOVERS = 20
 
 console = Console()
 
@@ -22,14 +26,7 @@ console = Console()
 def with_progress(run: Run, show: bool) -> tuple[Report, list[Timing]]:
     """Runs the stages here with a progress bar, and gives the report and the cost of each."""
     costs: list[Timing] = []
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not show) as progress:
+    with _progress(show) as progress:
         bar = progress.add_task("", total=len(STAGES))
 
         def announce(stage: Stage) -> None:
@@ -40,6 +37,41 @@ def with_progress(run: Run, show: bool) -> tuple[Report, list[Timing]]:
                 costs.append(cost)
                 progress.advance(bar)
             return report(run, costs[-1].did), costs
+
+
+def replayed_with_progress(backfill: Backfill, show: bool) -> list[Replayed]:
+    """Replays the days here with a progress bar, and gives what each did."""
+    done = []
+    with _progress(show) as progress:
+        bar = progress.add_task(f"{backfill.days[0]}", total=len(backfill.days))
+        for each in replay(backfill):
+            done.append(each)
+            progress.update(bar, advance=1, description=f"{each.as_of}")
+    return done
+
+
+def _progress(show: bool) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True, disable=not show)
+
+
+def print_replayed(done: Sequence[Replayed], as_json: bool) -> None:
+    """Prints what a backfill replayed, a line a day."""
+    if as_json:
+        print(json.dumps([asdict(each) for each in done], default=str))
+        return
+    table = Table("as of", "seconds", "verdicts", "change", box=None, pad_edge=False)
+    for each in done:
+        did = {cost.stage: cost.did for cost in each.costs}
+        seconds = sum(cost.wall_seconds for cost in each.costs)
+        table.add_row(str(each.as_of), f"{seconds:.2f}", did["judge"], did["audit_outgoing"].partition("; ")[2])
+    console.print(table)
 
 
 def print_report(found: Report, as_json: bool) -> None:
@@ -63,6 +95,12 @@ def print_report(found: Report, as_json: bool) -> None:
             f"{each.left:,}",
         )
     console.print(table)
+    moved = [each for each in found.transitions if each.line == "*"]
+    if found.changed_since:
+        console.print(f"\nAccounts that changed since {found.changed_since}: {sum(each.accounts for each in moved):,}")
+        for each in moved:
+            way = " to ".join(segment or "nothing" for segment in (each.previous_segment, each.segment))
+            console.print(f"  {way}: {each.because} ({each.accounts:,})")
     for segment, side, title in (
         ("client", "for", "Clients, mostly because of"),
         ("customer", "against", "Customers, mostly because of"),
@@ -80,6 +118,8 @@ def print_report(found: Report, as_json: bool) -> None:
         )
     for reason, count in found.quarantine.items():
         console.print(f"  quarantined: {reason} ({count:,})")
+    if found.not_recorded:
+        console.print(f"Not recorded, so unknown for all and without weight: {', '.join(found.not_recorded)}")
     for warning in found.warnings:
         console.print(f"[yellow]warning[/yellow] {warning}")
     console.print(f"\nRun {found.run_id}: {found.outcome}.")
@@ -114,6 +154,8 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
             f"since {each.segment_since}{before}; evidence {each.evidence:.0%}; as of {each.as_of}; to do: {each.treatment}"
         )
         console.print(each.reasons)
+        for period in each.history:
+            console.print(f"  {period.valid_from} to {period.valid_to or 'now'}: {period.segment}, {period.because}")
         table = Table("counts", "because", box=None, pad_edge=False)
         table.columns[0].justify = "right"
         table.add_row(f"{each.base_points:+.2f}", "base of the ruler")
@@ -121,6 +163,35 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
             table.add_row(f"{part.points:+.2f}", part.words)
         table.add_row(f"{each.log_odds:+.2f}", f"in all; a client from {each.enters_at:+.2f} on")
         console.print(table)
+
+
+def print_comparison(found: Comparison, as_json: bool) -> None:
+    """Prints who would move: per line and pair of segments, and the accounts with the most revenue."""
+    moves, movers = found.moves.to_dicts(), found.movers.to_dicts()
+    if as_json:
+        print(json.dumps({"as_of": found.as_of, "moves": moves, "movers": movers}, default=str))
+        return
+    console.print(f"As of {found.as_of}, {len(movers):,} of {found.accounts:,} account lines would move.")
+    if not movers:
+        return
+    table = Table("line", "from", "to", box=None, pad_edge=False)
+    for heading in ("account lines", f"revenue, 12 months ({found.currency})"):
+        table.add_column(heading, justify="right")
+    for each in moves:
+        table.add_row(each["line"], *_both_segments(each), f"{each['accounts']:,}", f"{each['revenue_12m'] or 0:,.2f}")
+    console.print(table)
+    listed = Table("account", "line", "from", "to", "score", "then", "moved by", box=None, pad_edge=False)
+    for each in movers[:SHOWN_MOVERS]:
+        scores = ("" if each[name] is None else f"{each[name]:.1f}" for name in ("score", "score_then"))
+        listed.add_row(each["account_id"], each["line"], *_both_segments(each), *scores, each["moved_by"])
+    console.print(
+        f"\nThose with the most revenue ({len(movers[:SHOWN_MOVERS]):,} of {len(movers):,}; --json lists all):"
+    )
+    console.print(listed)
+
+
+def _both_segments(move: Mapping[str, str | None]) -> tuple[str, str]:
+    return move["segment"] or "not there", move["segment_then"] or "not there"
 
 
 def print_fitted(changes: Sequence[Change], out: Path) -> None:

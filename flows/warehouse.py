@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from flows.package import PACKAGED, Package, sync, verified
 
 SCHEMA = "rapport"
 LEDGER = f"{SCHEMA}.runs"
+HISTORY = "account_segment_history"
 STORAGE_VERSION = "v1.5.0"  # DuckDB 1.5 clients can still read it
 WAL_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")
 COPY_BYTES = 4 * 1024**2
@@ -61,20 +62,25 @@ class Published:
     rows: Mapping[str, int]
 
 
-def publish(package_dir: Path, warehouse: Path, wait_seconds: float = 0) -> Published:
+def publish(
+    package_dir: Path, warehouse: Path, wait_seconds: float = 0, takes_later_days_back: bool = False
+) -> Published:
     """Publishes a sealed package to a DuckDB file: all its tables and its ledger row become visible at once.
 
-    A table whose key has `as_of` keeps the rows of other days, every other table is replaced. A run that is
-    in the ledger already is not published again.
+    A table whose key has `as_of` keeps the rows of earlier days, one whose key has `valid_from` what was before the day;
+    every other table is replaced. A run that is in the ledger already is not published again.
 
     Args:
         package_dir: the sealed package.
         warehouse: the DuckDB file, made if it is missing.
         wait_seconds: how long to wait while another run publishes; 0 gives up at once.
+        takes_later_days_back: for a day before the last one published, undo what was published for the days after it;
+            without it such a day is refused.
 
     Raises:
         Busy: another run publishes, or another program has the file open for writing.
-        WarehouseError: the package is not what was sealed, or the warehouse failed. Readers see no change.
+        WarehouseError: the package is not what was sealed, does not go on from what is published, or the warehouse
+            failed. Readers see no change.
     """
     live_path = warehouse.resolve()
     with _faults_explained(live_path):
@@ -83,7 +89,8 @@ def publish(package_dir: Path, warehouse: Path, wait_seconds: float = 0) -> Publ
         live_path.parent.mkdir(parents=True, exist_ok=True)
         started_at = datetime.fromisoformat(str(package.run["started_at"]))
         with held(_beside(live_path, ".lock"), "the warehouse", package.run_id, started_at, wait_seconds):
-            changed = _published(package, live_path)
+            _recover(live_path)
+            changed = _published(package, live_path, takes_later_days_back)
     return Published(package.run_id, live_path, changed, package.rows)
 
 
@@ -172,20 +179,82 @@ def _faults_explained(warehouse: Path) -> Generator[None]:
         ) from error
 
 
-def _published(package: Package, live_path: Path) -> bool:
-    """Publishes under the lock; False where the ledger has the run already."""
-    next_path = _beside(live_path, ".next")
+def copied(warehouse: Path, copy: Path) -> None:
+    """Copies a warehouse, as its readers see it, to be changed in private; an earlier copy is replaced.
+
+    Raises:
+        Busy: another program has the file open for writing.
+        WarehouseError: the copy failed.
+    """
+    with _faults_explained(warehouse):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in (copy, *_wals(copy)):
+            leftover.unlink(missing_ok=True)
+        with _no_writer(warehouse) as live_file:
+            if live_file:
+                _copy(live_file, warehouse, copy)
+
+
+def exchange(copy: Path, warehouse: Path, run_id: str, started_at: datetime, wait_seconds: float = 0) -> None:
+    """Makes a copy that was changed in private the warehouse: all its days become visible at once.
+
+    Args:
+        copy: the changed copy, which stays.
+        warehouse: the DuckDB file, made if it is missing.
+        run_id: the run that does it, for those who have to wait.
+        started_at: when that began, UTC.
+        wait_seconds: how long to wait while another run publishes; 0 gives up at once.
+
+    Raises:
+        Busy: another run publishes, or another program has the file open for writing.
+        WarehouseError: somebody published since the copy was made, or the warehouse failed. Readers see no change.
+    """
+    live_path = warehouse.resolve()
+
+    def take(_: BinaryIO | None, next_path: Path) -> None:
+        missing = _run_ids(live_path) - _run_ids(copy)
+        if missing:
+            raise WarehouseError(
+                f"warehouse {live_path}: run {min(missing)} published to it since {copy} was made of it."
+                " Nothing was changed. Start again."
+            )
+        shutil.copyfile(copy, next_path)
+
+    with _faults_explained(live_path):
+        live_path.parent.mkdir(parents=True, exist_ok=True)
+        with held(_beside(live_path, ".lock"), "the warehouse", run_id, started_at, wait_seconds):
+            _recover(live_path)
+            _exchanged(live_path, copy.stat().st_size, take)
+
+
+def _recover(live_path: Path) -> None:
+    """Puts right what a publisher that was killed, or another program, left beside the live file."""
     _clear(live_path)
     _disown_unusable_wal(live_path)
+
+
+def _published(package: Package, live_path: Path, takes_later_days_back: bool) -> bool:
+    """Publishes under the lock; False where the ledger has the run already."""
     if live_path.exists() and _is_published(package, live_path):
         return False
+
+    def change(live_file: BinaryIO | None, next_path: Path) -> None:
+        if live_file:
+            _copy(live_file, live_path, next_path)
+        _change(next_path, package, takes_later_days_back)
+        _refuse_difference(next_path, package)
+
+    _exchanged(live_path, _room_for(package, live_path), change)
+    return True
+
+
+def _exchanged(live_path: Path, needed: int, make: Callable[[BinaryIO | None, Path], None]) -> None:
+    """Gives the live file's name to another one, which `make` makes of it."""
+    next_path = _beside(live_path, ".next")
     with _no_writer(live_path) as live_file:
         try:
-            _refuse_small_room(package, live_path)
-            if live_file:
-                _copy(live_file, live_path, next_path)
-            _change(next_path, package)
-            _refuse_difference(next_path, package)
+            _refuse_small_room(needed, live_path)
+            make(live_file, next_path)
             sync(next_path)
             for wal in _wals(live_path):
                 wal.replace(_beside(wal, ".aside"))
@@ -193,7 +262,6 @@ def _published(package: Package, live_path: Path) -> bool:
             sync(live_path.parent)
         finally:
             _clear(live_path)
-    return True
 
 
 def _clear(live_path: Path) -> None:
@@ -261,10 +329,14 @@ def _no_writer(live_path: Path) -> Generator[BinaryIO | None]:
         yield live_file
 
 
-def _refuse_small_room(package: Package, live_path: Path) -> None:
+def _room_for(package: Package, live_path: Path) -> int:
+    """The bytes that a copy of the live file takes with the rows of a package in it."""
     copied = sum(path.stat().st_size for path in (live_path, *_wals(live_path)) if path.exists())
     packaged = sum(package.file(name).stat().st_size for name in PACKAGED)
-    needed = copied + ROOM_PER_PACKAGED_BYTE * packaged + ROOM_FOR_AN_EMPTY_WAREHOUSE
+    return copied + ROOM_PER_PACKAGED_BYTE * packaged + ROOM_FOR_AN_EMPTY_WAREHOUSE
+
+
+def _refuse_small_room(needed: int, live_path: Path) -> None:
     free = shutil.disk_usage(live_path.parent).free
     if free < needed:
         raise WarehouseError(
@@ -296,20 +368,73 @@ def _has(con: duckdb.DuckDBPyConnection, package: Package) -> bool:
     return bool(found)
 
 
-def _change(next_path: Path, package: Package) -> None:
+def _change(next_path: Path, package: Package, takes_later_days_back: bool) -> None:
     """Puts the package into the copy, in one transaction."""
+    as_of = str(package.run["as_of"])
     with opened(next_path, read_only=False) as con:
         con.execute("begin")
         con.execute(f"create schema if not exists {SCHEMA}")
         for name in PUBLISHED:
             _create(con, name)
+        _refuse_other_past(con, package, takes_later_days_back)
+        for name in PUBLISHED:
+            if _keeps_earlier_days(name):
+                _take_back(con, name, as_of)
+        _end_periods(con, package)
         for name in PACKAGED:
-            if _keeps_other_days(name):
-                con.execute(f"delete from {_table(name)} where as_of = cast(? as date)", [package.run["as_of"]])
             con.execute(f"insert into {_table(name)} by name select * from {package.relation(name)}")
+        con.execute(
+            f"insert into {_table(HISTORY)} by name "
+            "select account_id, line, as_of as valid_from, segment, because "
+            f"from {package.relation('segment_changes')} where segment is not null"
+        )
         _enter_in_ledger(con, package)
         con.execute("commit")
         con.execute("checkpoint")
+
+
+def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_later_days_back: bool) -> None:
+    """Lets only a package in that goes on from what is published for the days before it."""
+    as_of = package.run["as_of"]
+    latest = con.execute(f"select as_of from {LEDGER} order by published_at desc limit 1").fetchall()
+    if latest and str(latest[0][0]) > str(as_of) and not takes_later_days_back:
+        raise WarehouseError(
+            f"package {package.directory}: {as_of} lies before {latest[0][0]}, the last day published. Nothing was"
+            " published. A backfill replays a day in the past and those after it."
+        )
+    before = con.execute(
+        f"select run_id from {LEDGER} where as_of < cast(? as date) order by as_of desc, published_at desc limit 1",
+        [as_of],
+    ).fetchall()
+    expected = [(package.run["continues_run_id"],)] if package.run["continues_run_id"] else []
+    if before != expected:
+        raise WarehouseError(
+            f"package {package.directory}: other days were published since it was computed. Nothing was published."
+            " Repeat the run."
+        )
+
+
+def _take_back(con: duckdb.DuckDBPyConnection, name: str, as_of: str) -> None:
+    """Undoes what a table that keeps earlier days has of a day and of those after it."""
+    day = "as_of" if "as_of" in KEYS[name] else "valid_from"
+    con.execute(f"delete from {_table(name)} where {day} >= cast(? as date)", [as_of])
+    if day == "valid_from":
+        con.execute(f"update {_table(name)} set valid_to = null where valid_to >= cast(? as date) - 1", [as_of])
+
+
+def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
+    """Ends, the day before, the periods of segments and standings that the package changes."""
+    changes, standings = package.relation("segment_changes"), package.relation("verdict_standings")
+    gone = f"select account_id, line from {changes} where segment is null"
+    for name, changed in (
+        (HISTORY, f"select account_id, line from {changes}"),
+        ("verdict_standings", f"select account_id, line from {standings} union {gone}"),
+    ):
+        con.execute(
+            f"update {_table(name)} as period set valid_to = cast(? as date) - 1 from ({changed}) as changed "
+            "where period.valid_to is null and period.account_id = changed.account_id and period.line = changed.line",
+            [package.run["as_of"]],
+        )
 
 
 def _create(con: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -318,7 +443,7 @@ def _create(con: duckdb.DuckDBPyConnection, name: str) -> None:
     declared = ", ".join(
         f"{identifier(column.name)} {column.type}{' not null' if column.required else ''}" for column in columns
     )
-    if name == "runs" or _keeps_other_days(name):
+    if name == "runs" or _keeps_earlier_days(name):
         con.execute(f"create table if not exists {_table(name)} ({declared})")
         for column in columns:
             con.execute(f"alter table {_table(name)} add column if not exists {identifier(column.name)} {column.type}")
@@ -347,13 +472,25 @@ def _refuse_difference(next_path: Path, package: Package) -> None:
         if _wals(next_path) or not _has(con, package):
             raise _lost(next_path, f"the ledger has no row of run {package.run_id}")
         for name in PACKAGED:
-            of_the_day = "where as_of = cast($as_of as date)" if _keeps_other_days(name) else ""
+            of_the_day = _of_the_day(name)
             columns = ", ".join(identifier(column.name) for column in PUBLISHED[name])
             content = f"select count(*), sum(hash({columns})) from"
             bound = {"as_of": package.run["as_of"]} if of_the_day else {}
             held_rows = con.execute(f"{content} {_table(name)} {of_the_day}", bound).fetchall()
             if held_rows != con.execute(f"{content} {package.relation(name)}").fetchall():
                 raise _lost(next_path, f"{name} has {held_rows[0][0]:,} rows, the package {package.rows[name]:,}")
+
+
+def exists(warehouse: Path) -> bool:
+    """Whether a warehouse has a publication."""
+    return live(warehouse) is not None
+
+
+def _run_ids(warehouse: Path) -> set[str]:
+    if not exists(warehouse):
+        return set()
+    with opened(warehouse) as con:
+        return {run_id for (run_id,) in con.execute(f"select run_id from {LEDGER}").fetchall()}
 
 
 def _ledger_exists(con: duckdb.DuckDBPyConnection) -> bool:
@@ -364,8 +501,14 @@ def _ledger_exists(con: duckdb.DuckDBPyConnection) -> bool:
     return True
 
 
-def _keeps_other_days(name: str) -> bool:
-    return "as_of" in KEYS[name]
+def _keeps_earlier_days(name: str) -> bool:
+    return bool({"as_of", "valid_from"} & set(KEYS[name]))
+
+
+def _of_the_day(name: str) -> str:
+    """The condition on a day's rows in a table that keeps earlier days; of another table all rows are of the day."""
+    day = next((key for key in ("as_of", "valid_from") if key in KEYS[name]), None)
+    return f"where {day} = cast($as_of as date)" if day else ""
 
 
 def _table(name: str) -> str:

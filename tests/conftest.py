@@ -1,4 +1,4 @@
-"""Profiles of Hypothesis, and `rapport serve` at work: one Prefect server and one worker for all tests that need them.
+"""Profiles of Hypothesis, and servers for all tests that need them: a Prefect server with a worker, and a Postgres.
 
 Of the profiles, `ci` has the same examples each time; `--hypothesis-profile=nightly` has many new ones.
 """
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.end_to_end.serving import ALERTS, Channel, Running, channel, large_firm, rapport, small_firm
+from tests.postgres import PASSWORD, PASSWORD_VARIABLE, Database, serving
 
 settings.register_profile(
     "ci", derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
@@ -76,3 +77,17 @@ def client(served):
     )
     with ours, get_client(sync_client=True) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Database]:
+    with serving() as database:
+        yield database
+
+
+@pytest.fixture
+def postgres(postgres_server, monkeypatch) -> Database:
+    """An empty database, whose password is where its sources look for it."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    postgres_server.empty()
+    return postgres_server

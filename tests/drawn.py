@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from flows.duck import materialise
-from flows.stages import days_of
+from flows.ledger import days_of
 
 Row = dict[str, Any]
 

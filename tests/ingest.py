@@ -13,10 +13,11 @@ import duckdb
 
 from config.scoring import Ruler
 from config.settings import Business, load
-from flows.conform import check_rows, quarantine, row_counts
+from flows.conform import check_rows, keep_latest, quarantine, row_counts
 from flows.duck import connect, materialise
 from flows.landing import Batch, land
-from flows.stages import ROLES, Run, _batches
+from flows.ledger import ROLES
+from flows.stages import Run, _batches
 
 Row = dict[str, Any]
 
@@ -104,8 +105,10 @@ def ingested(business: Business, known_at: datetime | None = None) -> Ingested:
     con = _connection()
     for role, (counted, _) in batches.items():
         check_rows(con, business, role, run.landed, counted)
-        materialise(con, f"staging/{role}")
     quarantine(con, run.landed, [batch for counted, _ in batches.values() for batch in counted])
+    for role in ROLES:
+        keep_latest(con, role)
+        materialise(con, f"staging/{role}")
     counts = [count for role in ROLES for count in row_counts(con, role, *batches[role])]
     return Ingested(
         table(con, "orders"),

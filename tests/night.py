@@ -8,20 +8,20 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from config.rules import KINDS
 from config.scoring import Ruler
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
+from flows.conform import keep_latest
 from flows.duck import materialise
-from flows.stages import LEDGER, STATISTICS, days_of
+from flows.ledger import LEDGER, ROLES, STATISTICS, days_of
 from tests import oracle
 from transforms.features import relationship_features
-from transforms.judgement import judgement
+from transforms.holding import NO_OVERRIDES, NO_STANDINGS
+from transforms.judgement import held_verdicts, judgement
 from transforms.purchase_models.fits import LineFit
 from transforms.purchase_models.occasions import MbgNbd
 from transforms.purchase_models.values import GammaGamma
 from transforms.purchases import PurchaseModels, with_outlook
-from transforms.score import scores
-from transforms.transitions import with_history
-from transforms.verdicts import verdicts
 
 Row = dict[str, Any]
 
@@ -32,17 +32,7 @@ MODELS = PurchaseModels(
     },
 )
 
-EVERY_COLUMN = frozenset(column.name for column in (*ORDERS, *ENGAGEMENTS))
-NOTHING_PUBLISHED = pl.DataFrame(
-    schema={
-        "account_id": pl.String,
-        "line": pl.String,
-        "as_of": pl.Date,
-        "segment": pl.String,
-        "segment_since": pl.Date,
-        "previous_segment": pl.String,
-    }
-)
+EVERYTHING = frozenset((*(column.name for column in (*ORDERS, *ENGAGEMENTS)), *KINDS))
 POLARS_TYPES = {
     "VARCHAR": pl.String,
     "TIMESTAMP": pl.Datetime("us"),
@@ -99,9 +89,10 @@ def memory(threads: int = 1, timezone: str = "UTC") -> duckdb.DuckDBPyConnection
 
 
 def fill(con: duckdb.DuckDBPyConnection, table: str, columns: Table, rows: Iterable[Row]) -> None:
-    """Makes a table of these rows."""
+    """Makes a table of these rows; each has its place as its position."""
     schema = {column.name: POLARS_TYPES[column.type] for column in columns}
-    con.register("given", pl.DataFrame(list(rows), schema=schema))
+    given = [row | {"position": position} for position, row in enumerate(rows)]
+    con.register("given", pl.DataFrame(given, schema=schema))
     con.execute(f"create or replace table {table} as select * from given")
     con.unregister("given")
 
@@ -110,8 +101,14 @@ def conformed(con: duckdb.DuckDBPyConnection, orders: Iterable[Row], engagements
     """Fills `orders` and `engagements` from checked rows."""
     fill(con, "checked_orders", CHECKED_ORDERS, orders)
     fill(con, "checked_engagements", CHECKED_ENGAGEMENTS, engagements)
-    materialise(con, "staging/orders")
-    materialise(con, "staging/engagements")
+    stand(con)
+
+
+def stand(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes `orders` and `engagements` of the checked rows."""
+    for role in ROLES:
+        keep_latest(con, role)
+        materialise(con, f"staging/{role}")
 
 
 def statistics(
@@ -139,7 +136,7 @@ def features(
 def featured(statistics: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """The features of these statistics, by purchase models with the parameters of the oracle."""
     outlook = with_outlook(statistics, MODELS, as_of).with_columns(margin_share=1.0)
-    return relationship_features(outlook.lazy(), as_of, EVERY_COLUMN).collect()
+    return relationship_features(outlook.lazy(), as_of, EVERYTHING).collect()
 
 
 def night(
@@ -148,24 +145,25 @@ def night(
     engagements: Iterable[Row],
     as_of: date,
     ruler: Ruler,
-    previous: pl.DataFrame = NOTHING_PUBLISHED,
+    standings: pl.DataFrame = NO_STANDINGS,
 ) -> Night:
-    """A whole night on these rows, in the steps of `flows.stages`."""
+    """A whole night on these rows, in the steps of `flows.stages`, after a day that left these standings."""
     conformed(con, orders, engagements)
-    return judged(con, as_of, ruler, previous)
+    return judged(con, as_of, ruler, standings)
 
 
-def judged(
-    con: duckdb.DuckDBPyConnection, as_of: date, ruler: Ruler, previous: pl.DataFrame = NOTHING_PUBLISHED
-) -> Night:
+def judged(con: duckdb.DuckDBPyConnection, as_of: date, ruler: Ruler, standings: pl.DataFrame = NO_STANDINGS) -> Night:
     """A whole night on the rows in `orders` and `engagements`."""
     known = reduced(con, as_of)
     found = featured(known, as_of)
-    scored = verdicts(scores(found.lazy(), ruler), known.lazy(), as_of, ruler).collect()
-    segments = with_history(judgement(found, known, ruler, as_of, "USD").verdicts, previous, as_of)
+    scored = held_verdicts(found, known, ruler, as_of, standings, NO_OVERRIDES)
+    segments = judgement(found, known, ruler, as_of, "USD", standings).verdicts
     con.register("account_features", found)
     con.register("account_segments", segments)
-    materialise(con, "warehouse/segment_summary")
+    con.register("verdicts", segments)
+    con.register("standings_before", standings)
+    for name in ("segment_summary", "segment_changes", "verdict_standings"):
+        materialise(con, f"warehouse/{name}", {"as_of": as_of})
     return Night(known, found, scored, segments, con.sql("select * from segment_summary").pl())
 
 

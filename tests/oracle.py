@@ -373,10 +373,13 @@ def _hypergeometric(a: float, b: float, c: float, z: float) -> float:
 
 
 def expected_order_value(history: History) -> Value:
+    """Revenue of one occasion, as money."""
+    return _money(_order_value(history)) if occasions(history) else None
+
+
+def _order_value(history: History) -> float:
     """Gamma-Gamma of Fader and Hardie 2013, with the parameters of the tests; the first occasion's value is left out."""
     days = occasions(history)
-    if not days:
-        return None
     p, q, gamma = GAMMA_GAMMA
     repeats = float(sum(net_of_days(history)[day] for day in days[1:]))
     return p * (gamma + repeats) / (p * (len(days) - 1) + q - 1)
@@ -385,16 +388,24 @@ def expected_order_value(history: History) -> Value:
 def clv_12m(history: History) -> Value:
     if not occasions(history):
         return None
-    return float(expected_order_days_12m(history) or 0) * float(expected_order_value(history) or 0)
+    return _money(float(expected_order_days_12m(history) or 0) * _order_value(history))
+
+
+def _money(amount: float) -> Fraction:
+    """To the four places that money is kept with."""
+    return round(Fraction(amount), 4)
 
 
 def contract_coverage(history: History) -> Value:
     if not occasions(history):
         return None
-    days = 0
-    for (start, term), amount in contracts(history).items():
-        days += amount > 0 and sum(history.in_window(start + timedelta(days=number)) for number in range(term))
-    return min(1.0, days / WINDOW_DAYS)
+    days = {
+        start + timedelta(days=number)
+        for (start, term), amount in contracts(history).items()
+        if amount > 0
+        for number in range(term)
+    }
+    return sum(history.in_window(day) for day in days) / WINDOW_DAYS
 
 
 def handler_share(history: History) -> Value:
@@ -435,8 +446,8 @@ def is_answered(sent: Row, history: History) -> bool:
         row for row in answers if row["thread_id"] == sent["thread_id"] and row["occurred_at"] > sent["occurred_at"]
     ]
     named = [row for row in answers if (row["source"], row["in_reply_to"]) == (sent["source"], sent["event_id"])]
-    first_named = [row for row in named[:1] if row["occurred_at"] > sent["occurred_at"]]
-    return any((row["occurred_on"] - sent["occurred_on"]).days <= 7 for row in thread + first_named)
+    later_named = [row for row in named if row["occurred_at"] > sent["occurred_at"]]
+    return any((row["occurred_on"] - sent["occurred_on"]).days <= 7 for row in thread + later_named)
 
 
 def contact_initiation(history: History) -> Value:
@@ -618,6 +629,69 @@ def contracts(history: History) -> dict[tuple[date, int], Fraction]:
             contract = row["counted_on"], 365 * (row["term_months"] or 1) // 12
             paid[contract] = paid.get(contract, Fraction(0)) + row["amount"]
     return paid
+
+
+@dataclass(frozen=True)
+class Dated:
+    """What one day says of an account in one line."""
+
+    day: date
+    score: float
+    occasions: int
+    contract: bool
+    override: str | None = None
+    joined: bool = False
+
+
+@dataclass
+class Held:
+    """The held verdict as the days make it, one after the other."""
+
+    held: str
+    since: date
+    contract: bool
+    calls: list[date]
+
+    def switch(self, segment: str, day: date) -> None:
+        self.held, self.since, self.calls = segment, day, []
+
+
+def held_segments(days: Iterable[Dated], rules: Any) -> list[str]:
+    """The segment of each day, by the rules as `domain` says them: thresholds, confirmation, dwell, hard facts, overrides."""
+    state, found = None, []
+    for each in days:
+        fresh = "prospect" if each.occasions == 0 else "client" if _is_called(each, rules) else "customer"
+        if state is None:
+            state = Held(fresh, each.day, each.contract, [])
+        else:
+            _live_a_day(state, each, fresh, rules)
+        state.contract = each.contract
+        found.append(each.override or state.held)
+    return found
+
+
+def _is_called(each: Dated, rules: Any) -> bool:
+    return each.occasions >= 2 and each.score >= rules.enter
+
+
+def _live_a_day(state: Held, each: Dated, fresh: str, rules: Any) -> None:
+    if "prospect" in (fresh, state.held) or each.occasions == 1:
+        if fresh != state.held:
+            state.switch(fresh, each.day)
+        state.calls = []
+        return
+    call = "client" if each.score >= rules.enter else "customer" if each.score < rules.leave else state.held
+    if call == state.held:
+        state.calls = []
+        return
+    state.calls.append(each.day)
+    starts = call == "client" and each.contract and not state.contract
+    ends = call == "customer" and state.contract and not each.contract
+    needed = {"client": rules.enter_days, "customer": rules.leave_days}[call]
+    called = (each.day - state.calls[0]).days + 1 >= needed
+    dwelt = (each.day - state.since).days >= rules.dwell_days
+    if starts or ends or each.joined or (called and dwelt):
+        state.switch(call, each.day)
 
 
 SEGMENTS = ("client", "customer", "prospect")

@@ -9,10 +9,17 @@ from config.tables import PUBLISHED, Column
 from flows import package
 
 AS_OF = date(2026, 1, 31)
-ROWS = {"account_segments": 10, "account_features": 10, "segment_summary": 3, "quarantine": 2}
+ROWS = {
+    "account_segments": 10,
+    "segment_changes": 4,
+    "account_features": 10,
+    "segment_summary": 3,
+    "verdict_standings": 5,
+    "quarantine": 2,
+}
 
 
-def ledger_row(run_id: str, as_of: date = AS_OF) -> dict[str, object]:
+def ledger_row(run_id: str, as_of: date = AS_OF, continues: str | None = None) -> dict[str, object]:
     return {
         "run_id": run_id,
         "as_of": as_of,
@@ -22,6 +29,10 @@ def ledger_row(run_id: str, as_of: date = AS_OF) -> dict[str, object]:
         "input_hash": "1f",
         "ruler_version": "2026.1",
         "models": "{}",
+        "continues_run_id": continues,
+        "changed_accounts": 0,
+        "changed_share": None,
+        "accepted_change": None,
         "code_version": "0.1.0",
         "accounts": 5,
         "account_lines": 5,
@@ -37,8 +48,10 @@ def value(column: Column, run_id: str, generation: int, as_of: date) -> str:
             return "'A' || i"
         case "run_id":
             return f"'{run_id}'"
-        case "as_of":
+        case "as_of" | "valid_from":
             return f"date '{as_of}'"
+        case "valid_to":
+            return "null"
         case "position":
             return "i"
     match column.type:
@@ -61,9 +74,9 @@ def tables(con: duckdb.DuckDBPyConnection, run_id: str, generation: int, as_of: 
     return {name: name for name in ROWS}
 
 
-def sealed(directory: Path, run_id: str, generation: int, as_of: date = AS_OF) -> Path:
+def sealed(directory: Path, run_id: str, generation: int, as_of: date = AS_OF, continues: str | None = None) -> Path:
     with duckdb.connect() as con:
-        package.seal(con, directory, ledger_row(run_id, as_of), tables(con, run_id, generation, as_of))
+        package.seal(con, directory, ledger_row(run_id, as_of, continues), tables(con, run_id, generation, as_of))
     return directory
 
 
@@ -78,6 +91,12 @@ SEEN = """
             'generation ' || (select any_value(tenure_days) from rapport.account_features),
             'generation ' || (select any_value(accounts) from rapport.segment_summary),
             (select any_value(reason) from rapport.quarantine),
+            (select any_value(because) from rapport.segment_changes),
+            (select any_value(segment) from rapport.account_segment_history where valid_to is null),
+            (select any_value(held_segment) from rapport.verdict_standings where valid_to is null),
+            'generation ' || ((select count(*) from rapport.segment_changes) - 4),
+            'generation ' || ((select count(*) from rapport.account_segment_history where valid_to is null) - 4),
+            'generation ' || ((select count(*) from rapport.verdict_standings where valid_to is null) - 5),
             'generation ' || ((select count(*) from rapport.account_segments) - 10),
             'generation ' || ((select count(*) from rapport.account_features) - 10),
             'generation ' || ((select count(*) from rapport.segment_summary) - 3),

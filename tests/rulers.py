@@ -4,6 +4,7 @@ from typing import Any
 
 from config.scoring import Ruler
 
+WAITS = {"enter_days": 1, "leave_days": 14, "dwell_days": 28}
 STAGES = {"new_days": 90, "usual_gap_days": 30, "at_risk_gaps": 2, "lapsed_gaps": 4}
 
 
@@ -19,7 +20,7 @@ def ruler(base: float = 0.0, enter: float = 60, leave: float = 45, **features: t
             "origin": "judgement",
             "base": base,
             "features": gauges,
-            "verdict": {"enter": enter, "leave": leave},
+            "verdict": {"enter": enter, "leave": leave} | WAITS,
             "stages": STAGES,
         }
     )

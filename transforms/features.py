@@ -16,6 +16,7 @@ from config.catalogue import FEATURES
 
 SHRINKING_GAPS = 3
 CO_DEVELOPMENT_HALF = 3
+CO_DEVELOPMENT_HALVES_DAYS = 180
 MONTHS = 12
 WINDOW_DAYS = 365
 
@@ -26,8 +27,8 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
     Args:
         statistics: one row per account x line, as `sql/features/account_lines.sql` gives it.
         as_of: the last day counted, inclusive.
-        recorded: the conformed columns that the business's sources map. A feature that needs another stays NULL for
-            all.
+        recorded: the conformed columns that the business's sources map, and the kinds of engagement that they bring. A
+            feature that needs another stays NULL for all.
 
     Returns:
         `account_id`, `line`, `as_of` and one column per feature of the catalogue, rows in the order given.
@@ -44,11 +45,11 @@ def relationship_features(statistics: pl.LazyFrame, as_of: date, recorded: Colle
 
 
 def unrecorded_features(recorded: Collection[str]) -> list[str]:
-    """Features that are NULL for every account, since no source maps a conformed column that they need."""
+    """Features that are NULL for every account, since no source maps a conformed column or brings an event that they need."""
     return [
         feature.name
         for feature in FEATURES
-        if not all(any(column in recorded for column in need.split("|")) for need in feature.needs)
+        if not all(any(name in recorded for name in need.split("|")) for need in feature.needs)
     ]
 
 
@@ -196,7 +197,8 @@ def co_development(day: pl.Expr) -> pl.Expr:
     Consultations, feature requests, pilots, design reviews and feedback from the account count; complaints and score
     clicks do not.
     """
-    mass = pl.col("co_development_mass")
+    halvings = _days_since(day, "last_co_development_on") / CO_DEVELOPMENT_HALVES_DAYS
+    mass = (pl.col("co_development_mass") / pl.lit(2.0).pow(halvings)).fill_null(0.0)
     return mass / (mass + CO_DEVELOPMENT_HALF)
 
 
@@ -230,8 +232,8 @@ def contact_breadth(day: pl.Expr) -> pl.Expr:
 
 
 def contract_coverage(day: pl.Expr) -> pl.Expr:
-    """Share of the window's days under a contract, the terms of recurring lines added up (one month each where none is given)."""
-    return pl.when(_ordered).then((pl.col("contract_days_12m") / WINDOW_DAYS).clip(upper_bound=1))
+    """Share of the window's days under a contract; a recurring line without a term runs for a month."""
+    return pl.when(_ordered).then(pl.col("contract_days_12m") / WINDOW_DAYS)
 
 
 def price_premium(day: pl.Expr) -> pl.Expr:

@@ -1,5 +1,6 @@
 """From features to the verdicts of a day: score, segment, stage, reasons, roll-up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -7,15 +8,16 @@ import polars as pl
 
 from config.catalogue import DIMENSIONS
 from config.scoring import Ruler
+from transforms.holding import NO_OVERRIDES, NO_STANDINGS, STANDING, held
 from transforms.reasons import PLACES, SIDES, flips, reasons, told
 from transforms.score import scores
-from transforms.verdicts import rolled_up, verdicts
+from transforms.transitions import with_history
+from transforms.verdicts import WHOLE, raw_verdicts, rolled_up, with_stages
 
 COLUMNS = (
     "account_id",
     "line",
     "as_of",
-    "segment",
     "stage",
     "score",
     "evidence",
@@ -25,6 +27,8 @@ COLUMNS = (
     "raw_segment",
     "revenue_12m",
     "treatment",
+    *STANDING,
+    "because",
     "personal_contacts_12m",
 )
 
@@ -34,7 +38,8 @@ class Judgement:
     """The verdicts of a day.
 
     Attributes:
-        verdicts: one row per account x line and, with line '*', per account.
+        verdicts: one row per account x line and, with line '*', per account; with its standing (`transforms.holding`) and
+            `because`, why its segment is another than the day before.
         reason_counts: `line`, `segment`, `side`, `feature`, `accounts`: how many have it among the three largest of a side.
     """
 
@@ -42,7 +47,16 @@ class Judgement:
     reason_counts: pl.DataFrame
 
 
-def judgement(features: pl.DataFrame, statistics: pl.DataFrame, ruler: Ruler, as_of: date, currency: str) -> Judgement:
+def judgement(
+    features: pl.DataFrame,
+    statistics: pl.DataFrame,
+    ruler: Ruler,
+    as_of: date,
+    currency: str,
+    standings: pl.DataFrame = NO_STANDINGS,
+    overrides: pl.DataFrame = NO_OVERRIDES,
+    joined_accounts: Sequence[str] = (),
+) -> Judgement:
     """Judges every account x line, and every account as a whole.
 
     Args:
@@ -51,15 +65,34 @@ def judgement(features: pl.DataFrame, statistics: pl.DataFrame, ruler: Ruler, as
         ruler: the ruler.
         as_of: the last day counted, inclusive.
         currency: the reporting currency, for amounts in words.
+        standings: what the last day before left of each account x line and, with line '*', account.
+        overrides: verdicts set by hand that are in force, per account x line, with why in words (`override_note`).
+        joined_accounts: accounts that another was merged into since the last day before.
     """
-    scored = verdicts(scores(features.lazy(), ruler), statistics.lazy(), as_of, ruler).collect()
+    scored = held_verdicts(features, statistics, ruler, as_of, standings, overrides, joined_accounts)
     why = reasons(scored, ruler, currency)
     lines = scored.with_columns(
-        told(why, flips(scored, ruler, currency), scored["segment"]),
+        told(why, flips(scored, ruler, currency), scored),
         statistics["personal_contacts_12m"],
         revenue_12m=pl.col("revenue_12m").fill_null(0),
     ).select(COLUMNS)
-    return Judgement(pl.concat([lines, rolled_up(lines).select(COLUMNS)]), _reason_counts(why, lines))
+    whole = with_history(rolled_up(lines), standings.filter(pl.col("line") == WHOLE), as_of).select(COLUMNS)
+    return Judgement(pl.concat([lines, whole]), _reason_counts(why, lines))
+
+
+def held_verdicts(
+    features: pl.DataFrame,
+    statistics: pl.DataFrame,
+    ruler: Ruler,
+    as_of: date,
+    standings: pl.DataFrame,
+    overrides: pl.DataFrame,
+    joined_accounts: Sequence[str] = (),
+) -> pl.DataFrame:
+    """Scores, and the held segment with its stage, of each account x line; arguments as for `judgement`."""
+    raw = raw_verdicts(scores(features.lazy(), ruler), statistics.lazy(), as_of, ruler)
+    found = held(raw, standings.lazy(), overrides.lazy(), as_of, ruler.verdict, joined_accounts)
+    return with_stages(found, ruler).collect()
 
 
 def _reason_counts(why: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,5 @@
 """The reasons of a verdict in words: its largest contributions each way, and the nearest change that would flip it."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 
@@ -12,11 +10,12 @@ from transforms.words import DAYS_A_MONTH, in_words
 
 SIDES = ("for", "against")
 PLACES = (1, 2, 3)
+WORTH_TELLING = 0.05  # log-odds, at most about one point of the score
 BEYOND = 1e-9  # log-odds past a threshold, so that rounding never leaves a change just short of it
 
 
 def reasons(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.DataFrame:
-    """The largest contributions of each row, at most three each way.
+    """The largest contributions of each row, at most three each way, none of which moves the score by less than a point or so.
 
     Args:
         scored: one row per account x line, as `scores` gives it.
@@ -30,27 +29,32 @@ def reasons(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.DataFrame:
     """
     names = list(ruler.features)
     rows = np.arange(scored.height)
-    columns = []
-    for side, sign in zip(SIDES, (1, -1), strict=True):
-        left = scored.select(pl.col(contribution(name)) * sign for name in names).to_numpy(order="c", writable=True)
+    left = scored.select(contribution(name) for name in names).to_numpy(order="c", writable=True)
+    chosen = {}
+    for side in SIDES:
         for place in PLACES:
             largest = left.argmax(axis=1)
-            feature = np.where(left[rows, largest] > 0, largest, -1)
-            columns += _told_features(scored, names, feature, currency, f"{side}_{place}")
-            left[rows, largest] = 0
+            points = left[rows, largest]
+            chosen[f"{side}_{place}"] = np.where(points > WORTH_TELLING, largest, -1).astype(np.int8)
+            left[rows, largest] = np.minimum(points, 0)
+        np.negative(left, out=left)
+    words = _told_features(scored, names, np.concatenate(list(chosen.values())), currency)
+    features = pl.Series([*names, None], dtype=pl.String)
+    columns = []
+    for number, (column, feature) in enumerate(chosen.items()):
+        columns.append(words.slice(number * scored.height, scored.height).alias(column))
+        columns.append(features.gather(feature % (len(names) + 1)).alias(f"{column}_feature"))
     return pl.DataFrame(columns)
 
 
-def _told_features(
-    scored: pl.DataFrame, names: list[str], feature: np.ndarray, currency: str, column: str
-) -> Iterator[pl.Series]:
-    parts = ((np.flatnonzero(feature == index), BY_NAME[name], scored[name]) for index, name in enumerate(names))
-    yield _scattered(
-        column,
-        scored.height,
-        [(rows, in_words(each, values.gather(rows), currency)) for rows, each, values in parts if rows.size],
+def _told_features(scored: pl.DataFrame, names: list[str], features: np.ndarray, currency: str) -> pl.Series:
+    """The words of these features, by their place in `names` (-1 for none), of the rows in order, again and again."""
+    parts = ((np.flatnonzero(features == index), BY_NAME[name], scored[name]) for index, name in enumerate(names))
+    return _scattered(
+        "words",
+        features.size,
+        [(at, in_words(each, values.gather(at % scored.height), currency)) for at, each, values in parts if at.size],
     )
-    yield pl.Series([*names, None], dtype=pl.String).gather(feature % (len(names) + 1)).alias(f"{column}_feature")
 
 
 def _scattered(name: str, height: int, parts: list[tuple[np.ndarray, pl.Series]]) -> pl.Series:
@@ -121,30 +125,34 @@ def _rounded_on(values: np.ndarray, further: np.ndarray) -> np.ndarray:
     return np.where(further > 0, np.ceil(values), np.floor(values))
 
 
-def told(reasons: pl.DataFrame, flips: pl.Series, segments: pl.Series) -> pl.Series:
-    """One text per row: what speaks for client, what against, and what would flip the verdict.
+def told(reasons: pl.DataFrame, flips: pl.Series, held: pl.DataFrame) -> pl.Series:
+    """One text per row: what speaks for client, what against, and what keeps or would flip the verdict.
 
     Args:
         reasons: as `reasons` gives them.
         flips: as `flips` gives them.
-        segments: the segment of each row.
+        held: the same rows with `segment`, `contrary_since` and `override_note`.
     """
     said = {
         side: pl.concat_str([pl.col(f"{side}_{place}") for place in PLACES], separator="; ", ignore_nulls=True).replace(
-            "", "nothing known"
+            "", "nothing"
         )
         for side in SIDES
     }
     other = pl.when(pl.col("segment") == "client").then(pl.lit("customer")).otherwise(pl.lit("client"))
     change = (
-        pl.when(pl.col("segment") == "prospect")
+        pl.when(pl.col("override_note").is_not_null())
+        .then(pl.format(" {}.", "override_note"))
+        .when(pl.col("segment") == "prospect")
         .then(pl.lit(" No order yet."))
+        .when(pl.col("contrary_since").is_not_null())
+        .then(pl.format(" The score calls for {} since {}, not yet for long enough.", other, "contrary_since"))
         .when(pl.col("flip").is_null())
         .then(pl.lit(" No single change would flip it."))
         .otherwise(pl.format(" Would be a {} if: {}.", other, pl.col("flip")))
     )
     return (
-        reasons.with_columns(flips.alias("flip"), segments.alias("segment"))
+        reasons.with_columns(flips.alias("flip"), *held["segment", "contrary_since", "override_note"])
         .select(pl.format("For client: {}. Against: {}.{}", said["for"], said["against"], change).alias("reasons"))
         .to_series()
     )

@@ -1,36 +1,39 @@
-"""What changed since the last publication."""
+"""Since when an account as a whole has its segment."""
 
 from datetime import date
 
 import polars as pl
 
 
-def with_history(verdicts: pl.DataFrame, previous: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """Adds since when each account x line has its segment, and which one it had before.
+def with_history(whole: pl.DataFrame, standings: pl.DataFrame, as_of: date) -> pl.DataFrame:
+    """Gives each account as a whole a history of its own: its lines are held already, so its segment is not held again.
 
     Args:
-        verdicts: one row per account x line, roll-ups included, with `segment`.
-        previous: the live `account_segments`: `account_id`, `line`, `as_of`, `segment`, `segment_since`,
-            `previous_segment`. Rows of a day after
-            `as_of` are left out: what was published for later says nothing of this day.
-        as_of: the last day counted.
+        whole: one row per account, as `rolled_up` gives it, with the standing of its leading line.
+        standings: those of accounts as a whole, as the last day before left them.
+        as_of: the day.
 
     Returns:
-        The verdicts with `segment_since` and `previous_segment`.
+        The rows in their order, with `segment_since`, `previous_segment` and `because` of the account.
     """
-    before = previous.filter(pl.col("as_of") <= as_of).select(
+    before = standings.select(
         "account_id",
-        "line",
-        was=pl.col("segment"),
-        was_since=pl.col("segment_since"),
-        was_before=pl.col("previous_segment"),
+        old_segment=pl.col("segment"),
+        old_since=pl.col("segment_since"),
+        old_previous=pl.col("previous_segment"),
     )
-    same = pl.col("segment") == pl.col("was")
+    is_new, changed = pl.col("old_segment").is_null(), pl.col("segment") != pl.col("old_segment")
+    by_line = pl.coalesce("because", pl.lit("another line leads"))
     return (
-        verdicts.join(before, on=["account_id", "line"], how="left", maintain_order="left")
+        whole.join(before, on="account_id", how="left", maintain_order="left")
         .with_columns(
-            segment_since=pl.when(same).then("was_since").otherwise(pl.lit(as_of)),
-            previous_segment=pl.when(same).then("was_before").otherwise("was"),
+            segment_since=pl.when(is_new | changed).then(pl.lit(as_of)).otherwise("old_since"),
+            previous_segment=pl.when(changed).then("old_segment").otherwise("old_previous"),
+            held_segment=pl.lit(None, pl.String),
+            held_since=pl.lit(None, pl.Date),
+            contrary_since=pl.lit(None, pl.Date),
+            is_under_contract=pl.lit(None, pl.Boolean),
+            because=pl.when(is_new).then(pl.lit("first seen")).when(changed).then(by_line),
         )
-        .drop("was", "was_since", "was_before")
+        .drop("old_segment", "old_since", "old_previous")
     )

@@ -26,8 +26,8 @@ TREATMENTS = {
 }
 
 
-def verdicts(scored: pl.LazyFrame, statistics: pl.LazyFrame, as_of: date, ruler: Ruler) -> pl.LazyFrame:
-    """Segment, stage and treatment of each account x line.
+def raw_verdicts(scored: pl.LazyFrame, statistics: pl.LazyFrame, as_of: date, ruler: Ruler) -> pl.LazyFrame:
+    """The segment that the day's score alone would give each account x line, and what its stage rests on.
 
     An account without a purchase occasion is a prospect; with one occasion only it is never a client, whatever its
     score.
@@ -39,22 +39,26 @@ def verdicts(scored: pl.LazyFrame, statistics: pl.LazyFrame, as_of: date, ruler:
         ruler: the ruler, for its thresholds.
 
     Returns:
-        The scored rows with `raw_segment`, `stage`, `treatment`.
+        The scored rows with `raw_segment`, `occasions`, `is_under_contract`, `quiet_days`, `known_days` and `usual_gap_days`.
     """
-    quiet = statistics.select(
+    facts = statistics.select(
         (pl.lit(as_of) - pl.max_horizontal("last_order_on", "last_two_way_on")).dt.total_days().alias("quiet_days"),
         (pl.lit(as_of) - pl.min_horizontal("first_order_on", "first_contact_on")).dt.total_days().alias("known_days"),
         _usual_gap_days(ruler.stages).alias("usual_gap_days"),
         (pl.col("contract_runs_until") >= as_of).fill_null(False).alias("is_under_contract"),
         pl.col("occasions"),
     )
-    both = pl.concat([scored, quiet], how="horizontal")
-    return (
-        both.with_columns(raw_segment=_raw_segment(ruler))
-        .with_columns(segment=pl.col("raw_segment"), stage=_stage(ruler.stages))
-        .with_columns(treatment=_treatment())
-        .drop("quiet_days", "known_days", "usual_gap_days", "is_under_contract", "occasions")
-    )
+    return pl.concat([scored, facts], how="horizontal").with_columns(raw_segment=_raw_segment(ruler))
+
+
+def with_stages(held: pl.LazyFrame, ruler: Ruler) -> pl.LazyFrame:
+    """Adds the `stage` within the segment held, and the `treatment` that both call for.
+
+    Args:
+        held: rows of `raw_verdicts` with their `segment`.
+        ruler: the ruler, for its stages.
+    """
+    return held.with_columns(stage=_stage(ruler.stages)).with_columns(treatment=_treatment())
 
 
 def _raw_segment(ruler: Ruler) -> pl.Expr:
@@ -76,7 +80,7 @@ def _usual_gap_days(stages: Stages) -> pl.Expr:
 def _stage(stages: Stages) -> pl.Expr:
     quiet_gaps = (pl.col("quiet_days") / pl.col("usual_gap_days")).fill_null(float("inf"))
     return (
-        pl.when((pl.col("raw_segment") == "customer") & (pl.col("occasions") == 1))
+        pl.when((pl.col("segment") == "customer") & (pl.col("occasions") == 1))
         .then(pl.lit("one_time"))
         .when(pl.col("known_days") < stages.new_days)
         .then(pl.lit("new"))

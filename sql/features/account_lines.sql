@@ -1,82 +1,59 @@
 -- One row: an account in one line of business with an order or an event up to $as_of, and the statistics of its features.
--- From the other tables of this folder; a count or a sum of events that has no rows is 0.
-with account_lines as (
-    select
-        account_id,
-        line
-    from order_statistics
-    union
-    select
-        account_id,
-        line
-    from contact_statistics
-)
-
+-- From account_statistics and what changes from day to day or with other accounts: contract_statistics, price_statistics.
 select
-    account_lines.account_id,
-    account_lines.line,
-    orders.first_order_on,
-    orders.last_order_on,
-    cast(coalesce(orders.gap_days_12m, 0) as bigint) as gap_days_12m,
-    cast(coalesce(orders.gap_days_squared_12m, 0) as bigint) as gap_days_squared_12m,
-    orders.repeat_revenue,
-    orders.revenue_total,
-    orders.revenue_12m,
-    orders.custom_12m,
-    orders.custom_known_12m,
-    orders.recurring_12m,
-    orders.recurring_known_12m,
-    orders.service_12m,
-    orders.service_known_12m,
-    months.monthly_revenue_sum,
-    months.monthly_revenue_squared_sum,
-    cast(coalesce(contracts.prepaid_recognised_12m, 0) as double) as prepaid_recognised_12m,
+    statistics.account_id,
+    statistics.line,
+    statistics.first_order_on,
+    statistics.last_order_on,
+    statistics.gap_days_12m,
+    statistics.gap_days_squared_12m,
+    statistics.repeat_revenue,
+    statistics.revenue_total,
+    statistics.revenue_12m,
+    statistics.custom_12m,
+    statistics.custom_known_12m,
+    statistics.recurring_12m,
+    statistics.recurring_known_12m,
+    statistics.service_12m,
+    statistics.service_known_12m,
+    statistics.monthly_revenue_sum,
+    statistics.monthly_revenue_squared_sum,
+    statistics.first_contact_on,
+    statistics.last_contact_on,
+    statistics.first_two_way_on,
+    statistics.last_two_way_on,
+    statistics.sent_12m,
+    statistics.answered_12m,
+    statistics.conversations_12m,
+    statistics.account_conversations_12m,
+    statistics.handled_contacts_12m,
+    statistics.top_handler_contacts_12m,
+    statistics.people_contacts_12m,
+    statistics.people_n_ln_n_12m,
+    statistics.personal_contacts_12m,
+    statistics.inbound_12m,
+    statistics.outbound_12m,
+    statistics.live_contact_days_12m,
+    statistics.last_co_development_on,
+    statistics.co_development_mass,
+    statistics.referrals_24m,
+    statistics.scores_12m,
+    statistics.score_sum_12m,
+    statistics.occasions,
+    statistics.occasions_12m,
+    statistics.gaps_12m,
+    statistics.channel_known_days_12m,
+    statistics.self_service_days_12m,
+    statistics.active_months,
     contracts.contract_runs_until,
-    contacts.first_contact_on,
-    contacts.last_contact_on,
-    contacts.first_two_way_on,
-    contacts.last_two_way_on,
+    cast(coalesce(contracts.prepaid_recognised_12m, 0) as double) as prepaid_recognised_12m,
     cast(coalesce(contracts.contract_days_12m, 0) as bigint) as contract_days_12m,
-    cast(coalesce(conversations.sent_12m, 0) as bigint) as sent_12m,
-    cast(coalesce(conversations.answered_12m, 0) as bigint) as answered_12m,
-    cast(coalesce(conversations.conversations_12m, 0) as bigint) as conversations_12m,
-    cast(coalesce(conversations.account_conversations_12m, 0) as bigint) as account_conversations_12m,
-    cast(coalesce(people.handled_contacts_12m, 0) as bigint) as handled_contacts_12m,
-    cast(coalesce(people.top_handler_contacts_12m, 0) as bigint) as top_handler_contacts_12m,
-    cast(coalesce(people.people_contacts_12m, 0) as bigint) as people_contacts_12m,
-    cast(coalesce(people.people_n_ln_n_12m, 0) as double) as people_n_ln_n_12m,
-    cast(coalesce(prices.weighted_premium_12m, 0) as double) as weighted_premium_12m,
-    cast(coalesce(prices.priced_12m, 0) as double) as priced_12m,
-    cast(coalesce(contacts.personal_contacts_12m, 0) as bigint) as personal_contacts_12m,
-    cast(coalesce(contacts.inbound_12m, 0) as bigint) as inbound_12m,
-    cast(coalesce(contacts.outbound_12m, 0) as bigint) as outbound_12m,
-    cast(coalesce(contacts.live_contact_days_12m, 0) as bigint) as live_contact_days_12m,
-    cast(coalesce(contacts.co_development_mass, 0) as double) as co_development_mass,
-    cast(coalesce(contacts.referrals_24m, 0) as bigint) as referrals_24m,
-    cast(coalesce(contacts.scores_12m, 0) as bigint) as scores_12m,
-    cast(coalesce(contacts.score_sum_12m, 0) as double) as score_sum_12m,
-    coalesce(orders.occasions, 0) as occasions,
-    coalesce(orders.occasions_12m, 0) as occasions_12m,
-    coalesce(orders.gaps_12m, 0) as gaps_12m,
-    coalesce(orders.channel_known_days_12m, 0) as channel_known_days_12m,
-    coalesce(orders.self_service_days_12m, 0) as self_service_days_12m,
-    coalesce(contracts.prepaid_booked_12m, 0) as prepaid_booked_12m,
-    coalesce(prices.priced_lines_12m, 0) as priced_lines_12m,
-    coalesce(active.active_months, 0) as active_months
-from account_lines
-left join order_statistics as orders
-    on account_lines.account_id = orders.account_id and account_lines.line = orders.line
-left join conversation_statistics as conversations
-    on account_lines.account_id = conversations.account_id and account_lines.line = conversations.line
-left join people_statistics as people
-    on account_lines.account_id = people.account_id and account_lines.line = people.line
-left join price_statistics as prices
-    on account_lines.account_id = prices.account_id and account_lines.line = prices.line
-left join monthly_revenue as months
-    on account_lines.account_id = months.account_id and account_lines.line = months.line
+    cast(statistics.listed_premium_12m + coalesce(prices.weighted_premium_12m, 0) as double) as weighted_premium_12m,
+    cast(statistics.listed_12m + coalesce(prices.priced_12m, 0) as double) as priced_12m,
+    statistics.listed_lines_12m + coalesce(prices.priced_lines_12m, 0) as priced_lines_12m,
+    coalesce(contracts.prepaid_booked_12m, 0) as prepaid_booked_12m
+from account_statistics as statistics
 left join contract_statistics as contracts
-    on account_lines.account_id = contracts.account_id and account_lines.line = contracts.line
-left join contact_statistics as contacts
-    on account_lines.account_id = contacts.account_id and account_lines.line = contacts.line
-left join active_months as active
-    on account_lines.account_id = active.account_id and account_lines.line = active.line
+    on statistics.account_id = contracts.account_id and statistics.line = contracts.line
+left join price_statistics as prices
+    on statistics.account_id = prices.account_id and statistics.line = prices.line

@@ -1,6 +1,5 @@
 -- One row: an account's engagement in one line of business as of $as_of. `_12m` counts the 365 days from $year_from to $as_of.
--- From contact_days. co_development_mass halves an event's worth every 180 days of age; it is summed as a decimal, so that the order of
--- rows changes nothing.
+-- From contact_days.
 select
     account_id,
     line,
@@ -12,10 +11,6 @@ select
     coalesce(sum(inbound_messages) filter (where contact_day >= $year_from), 0) as inbound_12m,
     coalesce(sum(outbound_messages) filter (where contact_day >= $year_from), 0) as outbound_12m,
     count(*) filter (where live_contacts > 0 and contact_day >= $year_from) as live_contact_days_12m,
-    coalesce(
-        sum(co_developments * cast(pow(2, -date_diff('day', contact_day, $as_of) / 180.0) as decimal(18, 15)))
-        filter (where contact_day >= $year_from), 0
-    ) as co_development_mass,
     coalesce(sum(referrals) filter (where contact_day >= $two_years_from), 0) as referrals_24m,
     coalesce(sum(scores) filter (where contact_day >= $year_from), 0) as scores_12m,
     coalesce(sum(score_sum) filter (where contact_day >= $year_from), 0) as score_sum_12m

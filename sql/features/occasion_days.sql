@@ -13,6 +13,9 @@ with days as (
         cast(sum(recurring_known_amount) as decimal(18, 4)) as recurring_known_amount,
         cast(sum(service_amount) as decimal(18, 4)) as service_amount,
         cast(sum(service_known_amount) as decimal(18, 4)) as service_known_amount,
+        cast(sum(listed_amount) as decimal(18, 4)) as listed_amount,
+        cast(sum(listed_premium) as decimal(38, 14)) as listed_premium,
+        cast(sum(listed_lines) as bigint) as listed_lines,
         cast(sum(self_service_lines) as bigint) as self_service_lines,
         cast(sum(channel_known_lines) as bigint) as channel_known_lines
     from order_days
@@ -32,6 +35,9 @@ select
     recurring_known_amount,
     service_amount,
     service_known_amount,
+    listed_amount,
+    listed_premium,
+    listed_lines,
     amount > 0 as is_occasion,
     case
         when amount > 0

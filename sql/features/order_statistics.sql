@@ -1,5 +1,5 @@
 -- One row: an account's purchases in one line of business as of $as_of. `_12m` counts the 365 days from $year_from to $as_of.
--- From occasion_days; money in the reporting currency. Gaps are days between occasions, both of them inside the 365 days. Revenue is
+-- From occasion_days; money in the reporting currency. Listed lines are those with a list price. Gaps are days between occasions, both of them inside the 365 days. Revenue is
 -- NULL where every day nets to 0: orders that were cancelled or given back in full equal never having had them.
 select
     account_id,
@@ -16,6 +16,9 @@ select
     cast(coalesce(sum(service_amount) filter (where order_day >= $year_from), 0) as decimal(18, 4)) as service_12m,
     cast(coalesce(sum(service_known_amount) filter (where order_day >= $year_from), 0) as decimal(18, 4)) as service_known_12m,
     cast(coalesce(sum(amount) filter (where gap_days is not null), 0) as decimal(18, 4)) as repeat_revenue,
+    cast(coalesce(sum(listed_amount) filter (where order_day >= $year_from), 0) as decimal(18, 4)) as listed_12m,
+    cast(coalesce(sum(listed_premium) filter (where order_day >= $year_from), 0) as decimal(38, 14)) as listed_premium_12m,
+    cast(coalesce(sum(listed_lines) filter (where order_day >= $year_from), 0) as bigint) as listed_lines_12m,
     min(order_day) filter (where is_occasion) as first_order_on,
     max(order_day) filter (where is_occasion) as last_order_on,
     count(*) filter (where is_occasion) as occasions,

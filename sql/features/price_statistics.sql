@@ -1,7 +1,6 @@
--- One row: how the prices an account paid in one line compare, in the 365 days from $year_from to $as_of.
--- From price_days and order_days; money in the reporting currency. Where a line has a list price, that is the reference; else the median
--- of what other accounts paid for that product in that calendar month, one price an account. Logarithms, each kept within [-1, 1] and
--- weighted by revenue.
+-- One row: how the prices an account paid in one line compare where there is no list price, in the 365 days from $year_from to $as_of.
+-- From price_days; money in the reporting currency. The reference is the median of what other accounts paid for that product in that
+-- calendar month, one price an account. Logarithms, each kept within [-1, 1] and weighted by revenue.
 with paid as (
     select
         account_id,
@@ -68,15 +67,6 @@ premiums as (
         cast(amount as decimal(24, 4))
         * cast(greatest(-1, least(1, ln(unit_price / reference_price))) as decimal(12, 10)) as weighted_premium
     from compared
-    union all
-    select
-        account_id,
-        line,
-        listed_lines as priced_lines,
-        listed_amount as amount,
-        listed_premium as weighted_premium
-    from order_days
-    where order_day >= $year_from and booked_on <= $as_of and listed_lines > 0
 )
 
 select

@@ -5,6 +5,7 @@ select
     line,
     occurred_on as contact_day,
     cast(coalesce(sum(cast(score as decimal(18, 15))), 0) as decimal(28, 15)) as score_sum,
+    count(*) as events,
     count(*) filter (where is_personal) as personal_contacts,
     count(*) filter (where is_live) as live_contacts,
     count(*) filter (where is_inbound) as inbound_messages,

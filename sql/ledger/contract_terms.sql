@@ -7,7 +7,8 @@ select
     order_day as starts_on,
     booked_on,
     cast(floor(coalesce(term_months, 1) * 365 / 12) as integer) as term_days,
-    cast(sum(amount) as decimal(18, 4)) as amount
+    cast(sum(amount) as decimal(18, 4)) as amount,
+    count(*) as order_lines
 from order_lines
 where is_recurring
 group by account_id, line, order_day, booked_on, coalesce(term_months, 1)

@@ -14,6 +14,7 @@ select
     cast(coalesce(sum(amount) filter (where is_service is not null), 0) as decimal(18, 4)) as service_known_amount,
     cast(coalesce(sum(amount) filter (where list_premium is not null), 0) as decimal(18, 4)) as listed_amount,
     cast(coalesce(sum(cast(amount as decimal(24, 4)) * list_premium), 0) as decimal(38, 14)) as listed_premium,
+    count(*) as order_lines,
     count(list_premium) as listed_lines,
     count(*) filter (where is_self_service) as self_service_lines,
     count(*) filter (where is_self_service is not null) as channel_known_lines

@@ -1,12 +1,14 @@
 -- One row: a person in one role for an account in one line on one day: 'handler' for the business, 'contact' for the account. Additive.
--- From engagements (personal events) and order_lines (a handler serves an order day once, however many lines it has).
+-- From engagements (personal events) and order_lines with a positive amount.
 with contacts_of_people as (
     select
         account_id,
         line,
         'handler' as person_role,
         handler as person,
-        occurred_on as contact_day
+        occurred_on as contact_day,
+        1 as contacts,
+        0 as order_lines
     from engagements
     where is_personal and handler is not null
     union all
@@ -15,16 +17,20 @@ with contacts_of_people as (
         line,
         'contact' as person_role,
         contact as person,
-        occurred_on as contact_day
+        occurred_on as contact_day,
+        1 as contacts,
+        0 as order_lines
     from engagements
     where is_personal and contact is not null
     union all
-    select distinct
+    select
         account_id,
         line,
         'handler' as person_role,
         handler as person,
-        order_day as contact_day
+        order_day as contact_day,
+        0 as contacts,
+        1 as order_lines
     from order_lines
     where amount > 0 and handler is not null
 )
@@ -35,6 +41,7 @@ select
     person_role,
     person,
     contact_day,
-    count(*) as contacts
+    cast(sum(contacts) as bigint) as contacts,
+    cast(sum(order_lines) as bigint) as order_lines
 from contacts_of_people
 group by account_id, line, person_role, person, contact_day

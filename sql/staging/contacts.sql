@@ -1,6 +1,6 @@
 -- One row: a personal engagement event with what it answered and whether it opened a conversation.
 -- From engagements; days in the business's time zone. A message of the business is answered within 7 days by the account's next event in
--- its thread (events without a thread are one thread of the account and line), or by the first event that names it. A conversation
+-- its thread (events without a thread are one thread of the account and line), or by an event that names it. A conversation
 -- opens after more than 30 days without a personal event; at the same instant the account's event comes first.
 with personal as (
     select
@@ -12,17 +12,22 @@ with personal as (
     where is_personal and not is_referral
 ),
 
-named_replies as (
-    select
-        source,
-        account_id,
-        line,
-        in_reply_to,
-        min(occurred_at) as replied_at,
-        min(occurred_on) as replied_on
-    from personal
-    where is_inbound and in_reply_to is not null
-    group by source, account_id, line, in_reply_to
+named_in_reply as (
+    select distinct
+        sent.source,
+        sent.event_id
+    from personal as sent
+    inner join personal as replies
+        on
+            sent.source = replies.source
+            and sent.event_id = replies.in_reply_to
+            and sent.account_id = replies.account_id
+            and sent.line = replies.line
+    where
+        sent.is_sent
+        and replies.is_inbound
+        and replies.occurred_at > sent.occurred_at
+        and date_diff('day', sent.occurred_on, replies.occurred_on) <= 7
 ),
 
 in_order as (
@@ -47,20 +52,11 @@ select
     in_order.is_sent,
     in_order.is_sent and (
         coalesce(date_diff('day', in_order.occurred_on, in_order.next_in_thread_on) <= 7, false)
-        or coalesce(
-            named_replies.replied_at > in_order.occurred_at
-            and date_diff('day', in_order.occurred_on, named_replies.replied_on) <= 7,
-            false
-        )
+        or named_in_reply.event_id is not null
     ) as is_answered,
     in_order.contact_before_on is null
     or date_diff('day', in_order.contact_before_on, in_order.occurred_on) > 30 as is_opening,
     in_order.direction = 'inbound' as is_by_account
 from in_order
-left join named_replies
-    on
-        in_order.is_sent
-        and in_order.source = named_replies.source
-        and in_order.event_id = named_replies.in_reply_to
-        and in_order.account_id = named_replies.account_id
-        and in_order.line = named_replies.line
+left join named_in_reply
+    on in_order.source = named_in_reply.source and in_order.event_id = named_in_reply.event_id

@@ -14,10 +14,11 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from config.recording import recorded
 from config.settings import Business, load
-from flows.duck import connect
 from flows.runs import example_file, new_run
-from flows.stages import STAGES, features, recorded
+from flows.stages import STAGES, features
+from flows.state import connected
 from transforms.features import relationship_features
 from transforms.judgement import judgement
 from transforms.purchases import fitted_models, histories, with_outlook
@@ -37,7 +38,9 @@ def main(rows: int) -> None:
     print(f"{statistics.height:,} account lines, {_peak_gb():.2f} GB before")
     models = _timed("fit the models", lambda: fitted_models(histories(statistics, as_of), None))
     known = _timed("apply the models", lambda: with_outlook(statistics, models, as_of).with_columns(margin_share=1.0))
-    computed = _timed("features", lambda: relationship_features(known.lazy(), as_of, recorded(business)).collect())
+    computed = _timed(
+        "features", lambda: relationship_features(known.lazy(), as_of, recorded(business.sources)).collect()
+    )
     _timed("judge", lambda: judgement(computed, known, business.ruler, as_of, business.currency))
 
 
@@ -45,7 +48,7 @@ def _statistics(business: Business) -> pl.DataFrame:
     run = new_run(business)
     for stage in STAGES[: STAGES.index(features) + 1]:
         stage(run)
-    with connect(run.folder / "work.duckdb", business) as con:
+    with connected(business, run.folder) as con:
         return con.sql("select * from account_lines").pl()
 
 

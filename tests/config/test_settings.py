@@ -1,5 +1,6 @@
 """Settings: a business file is taken whole, or every mistake in it is told in one sentence with its line."""
 
+import json
 import re
 import textwrap
 from datetime import date
@@ -11,19 +12,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.connections import SecretReference, secret_value
 from config.errors import ConfigurationError
 from config.settings import (
     Business,
     DuckdbWarehouse,
     Gates,
     PostgresWarehouse,
-    SecretReference,
     config_hash,
     load,
-    secret_value,
 )
 
 BUNDLED = Path(__file__).parents[2] / "config"
+KEYS = ", ".join(json.loads((BUNDLED / "business.schema.json").read_text())["properties"])
 
 SHOP = """\
 business: Corner Shop
@@ -53,6 +54,13 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return Path(name)
 
     return written
+
+
+def ruler_with(instead_of_base: str) -> str:
+    """The bundled ruler of shops, other lines in the place of that of its base."""
+    text, lines = re.subn(r"(?m)^base: .*$", instead_of_base, (BUNDLED / "scoring/retail.yaml").read_text())
+    assert lines == 1
+    return text
 
 
 def mistakes(path: Path) -> list[str]:
@@ -131,11 +139,11 @@ ONE_MISTAKE = {
     ),
     ("kind: files", "kind: file"): (
         7,
-        "sources.orders[0].kind: there is no such kind. Did you mean 'files'? The kinds are dataset, files.",
+        "sources.orders[0].kind: there is no such kind. Did you mean 'files'? The kinds are dataset, files, postgres.",
     ),
     ("      kind: files\n", ""): (
         6,
-        "sources.orders[0]: the key kind is missing. Add kind: dataset or files.",
+        "sources.orders[0]: the key kind is missing. Add kind: dataset or files or postgres.",
     ),
     ("kind: files", "kind: files\n      format: cvs"): (
         8,
@@ -196,8 +204,7 @@ ONE_MISTAKE = {
     ),
     ("currency: EUR", "currency: EUR\nruler: {}"): (
         4,
-        "ruler: there is no such key here. The keys are business, timezone, currency, sources, scoring, warehouse,"
-        " as_of, state, margin_share, gates, alerts, memory, threads.",
+        f"ruler: there is no such key here. The keys are {KEYS}.",
     ),
     ("currency: EUR", "currency: EUR\nalerts: {published_by: '07:00'}"): (
         4,
@@ -256,8 +263,7 @@ def test_two_sources_never_share_a_name_orders_or_engagements(written) -> None:
 
 
 def test_mistakes_of_the_ruler_are_told_with_its_own_file_and_line(written) -> None:
-    ruler = (BUNDLED / "scoring/retail.yaml").read_text().replace("base: -2.0", "base: low\nbsae: 1")
-    written(ruler, "ruler.yaml")
+    written(ruler_with("base: low\nbsae: 1"), "ruler.yaml")
     sentences = mistakes(written(SHOP.replace("scoring/retail.yaml", "ruler.yaml").replace("EUR", "EUX")))
     assert [sentence.split(": ")[:2] for sentence in sentences] == [
         ["shop.yaml:3", "currency"],
@@ -297,8 +303,7 @@ def test_a_byte_order_mark_is_no_mistake(written) -> None:
 
 def test_a_key_of_several_lines_is_told_on_one(written) -> None:
     assert mistakes(written(SHOP + '"two\\nlines": 1\n')) == [
-        "shop.yaml:16: 'two\\nlines': there is no such key here. The keys are business, timezone, currency, sources,"
-        " scoring, warehouse, as_of, state, margin_share, gates, alerts, memory, threads."
+        f"shop.yaml:16: 'two\\nlines': there is no such key here. The keys are {KEYS}."
     ]
 
 
@@ -435,14 +440,47 @@ def test_the_hash_follows_what_could_change_a_verdict_or_its_place(written, chan
 def test_the_hash_does_not_depend_on_where_the_password_is_kept(written) -> None:
     kept = [load(written(with_password(place))) for place in ("{env: A}", "{env: B}", "{prefect_block: c}")]
     assert len({config_hash(business) for business in kept}) == 1
+    read = [load(written(from_table("password: {env: A}", f"password: {place}"))) for place in ("{env: A}", "{env: B}")]
+    assert len({config_hash(business) for business in read}) == 1
+
+
+TABLE = """kind: postgres
+      host: db.example.org
+      database: shop
+      user: reader
+      password: {env: A}
+      table: sales.orders
+      cursor: changed_at
+      overlap: 3d"""
+
+
+def from_table(part: str, instead: str) -> str:
+    """The shop, its orders in a database, with a part of that source written otherwise."""
+    table = TABLE.replace(part, instead)
+    given = SHOP.replace("kind: files\n      path: landing/*.csv", table)
+    return given.replace("order_id: receipt", "order_id: receipt\n        line_number: position")
+
+
+@pytest.mark.parametrize(
+    ("part", "instead", "told"),
+    [
+        ("password: {env: A}", "password: hunter2", "sources.orders[0].password: a secret is not written down here."),
+        ("overlap: 3d", "overlap: 3w", "sources.orders[0].overlap: must be hours or days such as 12h or 3d, or for a"),
+        ("cursor: changed_at\n", "timezone: UTC\n", "sources.orders[0]: cursor and overlap go together. Give both"),
+        ("sales.orders", "orders; drop.b.c", "sources.orders[0].table: is not of the right form"),
+        ("database: shop", "databas: shop", "sources.orders[0].databas: there is no such key here. Did you mean"),
+    ],
+)
+def test_a_mistake_in_a_source_in_a_database_is_told(written, part: str, instead: str, told: str) -> None:
+    load(written(from_table("", "")))
+    assert told in "\n".join(mistakes(written(from_table(part, instead))))
 
 
 def test_the_hash_follows_the_ruler(written) -> None:
     path = written(SHOP.replace("scoring/retail.yaml", "ruler.yaml"))
-    ruler = (BUNDLED / "scoring/retail.yaml").read_text()
-    written(ruler, "ruler.yaml")
+    written(ruler_with("base: 1.5"), "ruler.yaml")
     before = config_hash(load(path))
-    written(ruler.replace("base: -2.0", "base: -2.1"), "ruler.yaml")
+    written(ruler_with("base: 1.6"), "ruler.yaml")
     assert config_hash(load(path)) != before
 
 

@@ -13,6 +13,8 @@ from config.sources import (
     FilesSource,
     Lookup,
     OrderSource,
+    PostgresSource,
+    Source,
     format_of,
 )
 from config.tables import ENGAGEMENTS, ORDERS
@@ -29,7 +31,7 @@ DATASET = {
 CALLS = {"account_id": "who", "occurred_at": "day", "kind": "'call'", "direction": "way"}
 
 
-def order_source(given: dict[str, Any]) -> FilesSource | DatasetSource:
+def order_source(given: dict[str, Any]) -> Source:
     return TypeAdapter(OrderSource).validate_python(given)
 
 
@@ -165,3 +167,71 @@ def test_an_error_does_not_print_what_was_given() -> None:
     with pytest.raises(ValidationError) as refusal:
         Sources.model_validate({"orders": [FILES | {"path": "s3://key:hunter2@bucket/a.csv", "name": "HUNTER2"}]})
     assert "hunter2" not in str(refusal.value).lower()
+
+
+TABLE = {
+    "kind": "postgres",
+    "name": "till",
+    "host": "db.example.org",
+    "port": 5432,
+    "database": "shop",
+    "user": "reader",
+    "password": {"env": "SHOP_PASSWORD", "prefect_block": None},
+    "table": "sales.orders",
+    "columns": COLUMNS,
+}
+GIVEN_TABLE = TABLE | {"password": {"env": "SHOP_PASSWORD"}}
+READ_ON = {"cursor": "changed_at", "overlap": "3d", "columns": COLUMNS | {"line_number": "no"}}
+
+
+def test_a_source_in_a_database_keeps_what_it_was_given() -> None:
+    source = order_source(GIVEN_TABLE)
+    assert isinstance(source, PostgresSource)
+    assert source.model_dump() == TABLE | {"timezone": None, "cursor": None, "overlap": None}
+    assert order_source(GIVEN_TABLE | READ_ON).model_dump() == TABLE | READ_ON | {"timezone": None}
+
+
+@pytest.mark.parametrize(
+    ("table", "parts"),
+    [("sales.orders", ("sales", "orders")), ("orders", ("public", "orders")), ('a b."c', ("a b", '"c'))],
+)
+def test_a_table_is_named_with_its_schema_or_is_public(table: str, parts: tuple[str, str]) -> None:
+    source = order_source(GIVEN_TABLE | {"table": table})
+    assert isinstance(source, PostgresSource)
+    assert source.name_parts == parts
+
+
+@pytest.mark.parametrize("table", ["", ".", "a.", ".a", "a.b.c", "a..b"])
+def test_a_table_without_a_name_is_refused(table: str) -> None:
+    assert faults(GIVEN_TABLE | {"table": table}) == [("table",)]
+
+
+@pytest.mark.parametrize("overlap", ["3d", "1h", "99999h", 0, 1000])
+def test_an_overlap_is_hours_days_or_a_whole_number(overlap: Any) -> None:
+    assert order_source(GIVEN_TABLE | READ_ON | {"overlap": overlap}).model_dump()["overlap"] == overlap
+
+
+@pytest.mark.parametrize("overlap", ["3", "3 days", "0d", "-1d", "3w", "1.5d", "3d'", -1, 1.5, True, "", ["3d"]])
+def test_any_other_overlap_is_refused(overlap: Any) -> None:
+    assert faults(GIVEN_TABLE | READ_ON | {"overlap": overlap}) == [("overlap",)]
+
+
+@pytest.mark.parametrize("left_out", ["cursor", "overlap"])
+def test_cursor_and_overlap_go_together(left_out: str) -> None:
+    given = {key: value for key, value in (GIVEN_TABLE | READ_ON).items() if key != left_out}
+    with pytest.raises(ValidationError, match=r"cursor and overlap go together\. Give both, or neither\."):
+        order_source(given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "missing"), [(OrderSource, COLUMNS, "line_number"), (EngagementSource, CALLS, "event_id")]
+)
+def test_with_a_cursor_a_row_needs_a_key_of_its_own(kind: Any, columns: dict[str, Any], missing: str) -> None:
+    given = GIVEN_TABLE | READ_ON | {"columns": columns}
+    with pytest.raises(ValidationError, match=f"with a cursor, columns needs {missing}: a later version"):
+        TypeAdapter(kind).validate_python(given)
+    assert TypeAdapter(kind).validate_python(given | {"columns": columns | {missing: "id"}})
+
+
+def test_a_database_is_joined_by_views_and_not_by_lookups() -> None:
+    assert faults(GIVEN_TABLE | {"lookups": [{"path": "a.csv", "on": ["b"]}]}) == [("lookups",)]

@@ -153,7 +153,7 @@ def test_an_unknown_business_fails_the_run_with_a_sentence(client, at_the_firm):
 def test_a_refused_gate_fails_the_run_with_its_sentence_and_publishes_nothing(client, at_the_firm, capfd):
     small_firm(at_the_firm.parent, unfit_orders=9)
     with pytest.raises(GateRefused) as refused:
-        run_flow(at_the_firm, date(2026, 2, 26), rebuild=False, dry_run=False, wait_seconds=0, show=True)
+        run_flow(at_the_firm, show=True, as_of=date(2026, 2, 26), wait_seconds=0)
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in str(refused.value)
     run = run_named(client, "firm up to 2026-02-26")
     assert run.state.name == "Failed"

@@ -19,7 +19,7 @@ from flows import lock, warehouse
 TRACED = {warehouse.__file__, lock.__file__}
 OPERATION = re.compile(
     r"\.(replace|unlink|rmtree|copyfile|copyfileobj|chmod|mkdir|open|flock|lockf|truncate|write|flush)\(|sync\("
-    r'|\.execute\(f?"(begin|create|alter|comment|delete|insert|commit|checkpoint)'
+    r'|\.execute\(f?"(begin|create|alter|comment|delete|update|insert|commit|checkpoint)'
 )
 
 

@@ -314,7 +314,7 @@ def test_a_kill_while_the_writes_of_another_are_taken_over_loses_none_of_them(
     crashed_writer(warehouse, "create table notes as select 'ours' as note")
     log = warehouse.with_name("warehouse.duckdb.wal").read_bytes()
     operation = 0
-    functions = ["_published", "_clear"]
+    functions = ["_exchanged", "_clear"]
     while publisher(packages[1], warehouse, operation=(operation := operation + 1), functions=functions) == KILLED:
         assert seen(warehouse) in (whole("run-0", 0), whole("run-1", 1))
         publisher(packages[1], warehouse)

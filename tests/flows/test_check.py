@@ -65,15 +65,13 @@ def test_more_unfit_rows_than_a_run_lets_pass_are_refused(folder):
         checks(firm(source("shop.csv")))
     assert str(refused.value) == (
         "orders (source shop): 2 of 9 rows looked at are unfit (22.22%; the limit is 20%): 2 account_id is missing "
-        "(first order_id 'o8'). A run would be refused. Correct the files or the mapping."
+        "(first order_id 'o8'). A run would be refused. Correct the source or the mapping."
     )
 
 
 def test_a_source_of_orders_without_rows_is_refused(folder):
     csv(folder, "shop.csv", HEADER)
-    with pytest.raises(
-        GateRefused, match=r"^orders \(source shop\): there are no rows in its files. A run would be refused"
-    ):
+    with pytest.raises(GateRefused, match=r"^orders \(source shop\): there are no rows\. A run would be refused"):
         checks(firm(source("shop.csv")))
 
 

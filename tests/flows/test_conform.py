@@ -337,8 +337,8 @@ def test_an_expression_that_does_not_fit_the_file_is_told(folder, mapped):
     told = str(refused.value)
     assert told.startswith(f"orders (source shop), file shop.csv: quantity cannot be read as {mapped} (")
     assert told.endswith(
-        "Nothing was read. Correct the expression; CSV and JSON values are text, so numbers are written "
-        "cast(x as decimal(18,2))."
+        "Nothing was read. Correct the expression; CSV and JSON values are text, as are Postgres numerics without fixed "
+        "digits, so numbers are written cast(x as decimal(18,2))."
     )
     assert "Jane" not in told
 

@@ -13,13 +13,17 @@ import pytest
 
 from config.expressions import scalar_sql, source_columns
 from config.settings import load
-from config.sources import Source
+from config.sources import AnyFiles, PostgresSource
 from config.tables import ENGAGEMENTS, ORDERS, Table
 from flows.example import accounts, firm, orders, write_example
 from flows.example.chance import uniform
 
 BUSINESS = load(Path(__file__).parents[2] / "config" / "hartley.yaml")
-SOURCES = {source.name: source for source in (*BUSINESS.sources.orders, *BUSINESS.sources.engagements)}
+SOURCES = {
+    source.name: source
+    for source in (*BUSINESS.sources.orders, *BUSINESS.sources.engagements)
+    if not isinstance(source, PostgresSource)
+}
 DATA = ".rapport/example/data"
 READERS = {
     ".csv": "read_csv('{}', all_varchar = true)",
@@ -92,7 +96,7 @@ def union(con: duckdb.DuckDBPyConnection, table: str, selects: list[str]) -> Non
     con.execute(f"create table {table} as {' union all by name '.join(selects)}")
 
 
-def files(example: Path, source: Source) -> list[Path]:
+def files(example: Path, source: AnyFiles) -> list[Path]:
     return sorted(example.glob(str(Path(source.path).relative_to(DATA))))
 
 
@@ -105,7 +109,7 @@ def year(path: Path) -> str:
     return found[1] if found else "null"
 
 
-def mapped(con: duckdb.DuckDBPyConnection, source: Source, path: Path) -> str:
+def mapped(con: duckdb.DuckDBPyConnection, source: AnyFiles, path: Path) -> str:
     """The file's rows under our names, as its mapping in the business file says; all values as text."""
     in_file = {name for name, *_ in con.execute(f"describe from {read(path)}").fetchall()}
     columns = []

@@ -136,6 +136,13 @@ def test_a_file_that_gets_back_its_earlier_content_counts_with_that(folder):
     assert found.counts["shop"] == (3, 1, 2, 0)
 
 
+def test_two_sources_of_the_same_file_both_count(folder):
+    csv(folder, "shop.csv", HEADER, FIRST)
+    twice = firm(source("shop.csv"), source("shop.csv", ORDERS | {"line": "'again'"}, name="till"))
+    landed(twice)
+    assert column(ingested(twice).orders, "source", "line") == [("shop", "all"), ("till", "again")]
+
+
 def test_a_file_that_is_gone_stays_counted(folder):
     csv(folder, "in/a.csv", HEADER, FIRST)
     csv(folder, "in/b.csv", HEADER, SECOND)
@@ -225,7 +232,7 @@ def test_a_column_that_is_missing_is_told_with_the_nearest_and_all_there_are(fol
         "Did you mean acount?\n"
         "orders (source shop), file shop.csv: there is no column gross, value, which amount is read from.\n"
         "Its columns are id, no, acount, at, net. Nothing was read from it. "
-        "Correct the mapping or the file, or give the column a list of alternatives."
+        "Correct the mapping or the source, or give the column a list of alternatives."
     )
 
 
@@ -434,7 +441,7 @@ def test_one_flipped_bit_of_a_batch_is_told_and_a_rebuild_lands_it_again(folder,
     assert str(refused.value) == (
         "orders (source shop), file shop.csv: what was landed of it on 2026-01-15 in "
         f"state/landed/shop/{batch.batch}.parquet is damaged or gone, as are 1 batches in all. Nothing was published. "
-        "Run once with --rebuild, which lands every file again; bring back a file that is gone, or its batch from a "
+        "Run once with --rebuild, which lands every source again; bring back a file that is gone, or its batch from a "
         "backup."
     )
     assert landed(business, NEXT_NIGHT) == []

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -170,11 +171,21 @@ def test_a_record_of_several_lines_that_is_broken_is_told_as_one(read):
     assert broken == [BrokenLine(2, 'a,"1\n2",3', "Expected Number of Columns: 2 Found: 3")]
 
 
+def test_each_line_that_opens_a_quote_is_told(read):
+    content = b"".join(b'a,"%d\nb,"x"y\n' % number for number in range(50))
+    found, broken = read("a.csv", b"id,note\n" + content + b"c,1\n")
+    assert found == [{"id": "c", "note": "1"}]
+    assert [(each.line, each.text) for each in broken] == list(enumerate(content.decode().splitlines(), start=2))
+
+
 def test_a_file_in_which_no_end_of_open_quotes_is_found_is_refused(read):
-    content = b"id,note\n" + b"".join(b'a,"%d\nb,"x"y\n' % number for number in range(50))
     with pytest.raises(SourceError) as refused:
-        read("a.csv", content + b'a,"x\n')
-    assert "opens a quote that is never closed" in str(refused.value)
+        read("a.csv", b"id,note\n" + b"".join(b'a,"%d\n' % number for number in range(2_000)))
+    assert re.fullmatch(
+        r"orders \(source shop\), file a.csv: line [\d,]+ opens a quote that is never closed, as [\d,]+ lines do, and what is "
+        r"behind it cannot be told apart. Nothing was read. Deliver the file again, with quotes in values doubled.",
+        str(refused.value),
+    )
 
 
 def test_of_a_broken_line_only_the_beginning_is_kept(read):

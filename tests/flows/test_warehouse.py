@@ -68,9 +68,9 @@ def test_the_next_publication_replaces_the_tables_and_adds_to_the_ledger(package
 
 def test_the_summary_keeps_other_days_and_replaces_its_own(tmp_path, packages, warehouse):
     yesterday = date(2026, 1, 30)
-    publish(sealed(tmp_path / "p", "run-y", 3, yesterday), warehouse)
-    publish(packages[2], warehouse)
-    publish(packages[1], warehouse)
+    publish(sealed(tmp_path / "y", "run-y", 3, yesterday), warehouse)
+    publish(sealed(tmp_path / "a", "run-a", 2, continues="run-y"), warehouse)
+    publish(sealed(tmp_path / "b", "run-b", 1, continues="run-y"), warehouse)
     assert rows(warehouse, "select as_of, count(*) from rapport.segment_summary group by all order by all") == [
         (yesterday, ROWS["segment_summary"] + 3),
         (AS_OF, ROWS["segment_summary"] + 1),
@@ -214,6 +214,10 @@ def test_the_live_run_is_the_whole_row_of_the_last_publication(packages, warehou
         "account_lines": 5,
         "row_counts": "{}",
         "gates": "{}",
+        "continues_run_id": None,
+        "changed_accounts": 0,
+        "changed_share": None,
+        "accepted_change": None,
     }
 
 

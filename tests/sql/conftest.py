@@ -4,9 +4,9 @@ from datetime import date
 
 import pytest
 
-from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS
+from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS, Column
 from flows.duck import materialise
-from flows.stages import LEDGER, STATISTICS, days_of
+from flows.ledger import LEDGER, STATISTICS, days_of
 from tests.night import conformed, memory
 
 
@@ -16,7 +16,15 @@ def tables():
     conformed(con, [], [])
     for name in (*LEDGER, *STATISTICS):
         materialise(con, name, days_of(date(2026, 1, 1)))
-    for name, columns in (("account_segments", ACCOUNT_SEGMENTS), ("account_features", ACCOUNT_FEATURES)):
+    because = Column("because", "VARCHAR", "text", "")
+    others = [column for column in VERDICT_STANDINGS if column not in ACCOUNT_SEGMENTS]
+    standing = {column.name: column for column in (*ACCOUNT_SEGMENTS, *others, because)}
+    for name, columns in (
+        ("account_segments", ACCOUNT_SEGMENTS),
+        ("account_features", ACCOUNT_FEATURES),
+        ("verdicts", standing.values()),
+        ("standings_before", VERDICT_STANDINGS),
+    ):
         con.execute(f"create table {name} ({', '.join(f'{column.name} {column.type}' for column in columns)})")
     return con
 

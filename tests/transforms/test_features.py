@@ -10,7 +10,7 @@ from config.catalogue import FEATURES
 from tests import oracle
 from tests.drawn import drawn
 from tests.frames import statistic_frame
-from tests.night import EVERY_COLUMN, by_account, features, memory
+from tests.night import EVERYTHING, by_account, features, memory
 from tests.rows import engagement, numbered, order
 from transforms.features import relationship_features, unrecorded_features
 
@@ -19,7 +19,7 @@ AS_OF = date(2026, 3, 31)
 
 def of_statistics(name: str, as_of: date = AS_OF, /, **known):
     """A feature of one row of statistics."""
-    return relationship_features(statistic_frame(known).lazy(), as_of, EVERY_COLUMN).collect()[name].item()
+    return relationship_features(statistic_frame(known).lazy(), as_of, EVERYTHING).collect()[name].item()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ ALWAYS_KNOWN = {"live_contact_days": 0, "co_development": 0.0}
 
 
 def test_an_account_of_which_nothing_is_known_has_no_feature_but_those_that_count_contacts():
-    found = relationship_features(statistic_frame({}).lazy(), AS_OF, EVERY_COLUMN).collect().to_dicts()
+    found = relationship_features(statistic_frame({}).lazy(), AS_OF, EVERYTHING).collect().to_dicts()
     unknown = dict.fromkeys(feature.name for feature in FEATURES)
     assert found == [{"account_id": "A", "line": "all", "as_of": AS_OF} | unknown | ALWAYS_KNOWN]
 
@@ -54,8 +54,9 @@ def test_a_feature_that_needs_a_column_which_is_not_recorded_stays_unknown_for_a
     known = statistic_frame(
         {"inbound_12m": 5, "outbound_12m": 5, "occasions": 1, "scores_12m": 1, "live_contact_days_12m": 3}
     )
-    found = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at", "occurred_at"}).collect()
+    found = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at", "email"}).collect()
     assert found["satisfaction"].item() is None
+    assert found["live_contact_days"].item() is None
     assert found["reciprocity"].item() == 10 / 12
     without_events = relationship_features(known.lazy(), AS_OF, {"account_id", "ordered_at"}).collect()
     assert [without_events[name].item() for name in ("reciprocity", "live_contact_days", "order_days")] == [
@@ -66,14 +67,14 @@ def test_a_feature_that_needs_a_column_which_is_not_recorded_stays_unknown_for_a
 
 
 def test_what_is_unknown_for_all_is_told():
-    everything_but = EVERY_COLUMN - {"is_custom", "channel"}
-    assert unrecorded_features(everything_but) == ["custom_revenue_share", "self_service_share"]
-    assert unrecorded_features(EVERY_COLUMN) == []
+    everything_but = EVERYTHING - {"is_custom", "channel", "referral"}
+    assert unrecorded_features(everything_but) == ["custom_revenue_share", "self_service_share", "referrals"]
+    assert unrecorded_features(EVERYTHING) == []
 
 
 def test_rows_keep_the_order_in_which_they_are_given():
     known = statistic_frame({"account_id": "B"}, {"account_id": "A"}, {"account_id": "C"})
-    found = relationship_features(known.lazy(), AS_OF, EVERY_COLUMN).collect()
+    found = relationship_features(known.lazy(), AS_OF, EVERYTHING).collect()
     assert found["account_id"].to_list() == ["B", "A", "C"]
 
 
@@ -408,3 +409,142 @@ def test_satisfaction_is_the_mean_of_the_scores_of_the_window(con):
     assert of_rows(con, "satisfaction", engagements=events) == 0.75
     assert of_rows(con, "satisfaction", engagements="occurred_on kind score\n2026-03-31 survey 0") == 0
     assert of_rows(con, "satisfaction", engagements="occurred_on\n2026-03-31") is None
+
+
+# --- conversations
+
+
+ASKED = """
+    occurred_on  direction  event_id  thread_id  in_reply_to
+    2025-06-01   outbound   m1        t1         -
+    2025-07-01   outbound   m2        t2         -
+    2025-08-01   outbound   m3        t3         -
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "rate"),
+    [
+        ("2025-06-08 inbound a1 t1 -", 1 / 3),
+        ("2025-06-09 inbound a1 t1 -", 0),
+        ("2025-05-31 inbound a1 t1 -", 0),
+        ("2025-06-08 mutual a1 t1 -", 1 / 3),
+        ("2025-06-02 inbound a1 t9 -", 0),
+        ("2025-06-02 inbound a1 - m1", 1 / 3),
+        ("2025-06-09 inbound a1 - m1", 0),
+        ("2025-06-02 inbound a1 t2 m1", 1 / 3),
+    ],
+)
+def test_a_message_is_answered_within_seven_days_in_its_thread_or_by_name(con, answer, rate):
+    met = [engagement(row.pop("occurred_on"), **row) for row in drawn(ASKED + answer)]
+    assert by_account(features(con, [], met, AS_OF))["A", "all"]["reply_rate"] == rate
+
+
+def test_where_there_are_no_threads_the_accounts_next_message_answers(con):
+    events = """
+        occurred_on  direction
+        2025-06-01   outbound
+        2025-06-02   outbound
+        2025-06-05   inbound
+        2025-08-01   outbound
+    """
+    assert of_rows(con, "reply_rate", engagements=events) == 2 / 3
+
+
+def test_messages_of_the_last_seven_days_may_yet_be_answered(con):
+    sent = "occurred_on direction\n2026-03-01 outbound\n2026-03-10 outbound\n{} outbound"
+    assert of_rows(con, "reply_rate", engagements=sent.format("2026-03-24")) == 0
+    assert of_rows(con, "reply_rate", engagements=sent.format("2026-03-25")) is None
+
+
+def test_a_meeting_needs_no_answer_but_is_one(con):
+    events = "occurred_on kind direction\n" + "\n".join(f"2026-0{month}-01 email outbound" for month in (1, 2, 3))
+    assert of_rows(con, "reply_rate", engagements=f"{events}\n2026-03-02 call outbound") == 1 / 3
+
+
+def test_thirty_silent_days_end_a_conversation_and_thirty_one_open_another(con):
+    events = """
+        occurred_on  direction
+        2025-05-01   inbound
+        2025-05-31   outbound
+        2025-07-01   outbound
+        2025-07-02   inbound
+        2025-09-01   inbound
+    """
+    assert of_rows(con, "contact_initiation", engagements=events) == 2 / 3
+    assert of_rows(con, "contact_initiation", engagements=events.replace("2025-07-01", "2025-06-30")) is None
+
+
+def test_a_conversation_that_was_opened_before_the_window_does_not_count(con):
+    opened = "occurred_on direction\n{} inbound\n2025-06-01 outbound\n2025-08-01 outbound\n2025-10-01 inbound"
+    assert of_rows(con, "contact_initiation", engagements=opened.format("2025-04-01")) == 2 / 4
+    assert of_rows(con, "contact_initiation", engagements=opened.format("2025-03-31")) == 1 / 3
+
+
+def test_people_with_a_single_contact_take_no_part(con):
+    assert of_rows(con, "contact_breadth", engagements="occurred_on contact\n2026-01-01 p1\n2026-01-02 p2") is None
+    one = "occurred_on contact\n2026-01-01 p1\n2026-01-02 p1\n2026-01-03 p2\n2026-01-04 -"
+    assert of_rows(con, "contact_breadth", engagements=one) == 1
+    two = f"{one}\n2026-01-05 p2"
+    assert of_rows(con, "contact_breadth", engagements=two) == pytest.approx(2, abs=1e-9)
+    uneven = f"{two}\n2026-01-06 p2\n2026-01-07 p2"
+    assert of_rows(con, "contact_breadth", engagements=uneven) == pytest.approx(1.8898815748423097, abs=1e-9)
+
+
+# --- who serves, at what price, for how long
+
+
+def test_the_share_of_the_most_frequent_handler_is_shrunk_and_needs_two_contacts(con):
+    orders = "ordered_on handler\n2026-01-01 h1\n2026-01-01 h1\n2026-01-02 h2"
+    assert of_rows(con, "handler_share", orders) == 1 / 4
+    assert of_rows(con, "handler_share", orders, "occurred_on handler\n2026-01-03 h1\n2026-01-04 -") == 2 / 5
+    assert of_rows(con, "handler_share", "ordered_on handler\n2026-01-01 h1\n2025-03-31 h1") is None
+
+
+def test_prices_paid_are_held_against_list_prices_weighted_by_revenue(con):
+    orders = """
+        ordered_on  amount  list_amount
+        2026-01-01  300     200
+        2026-01-02  100     100
+        2026-01-03  100     100
+    """
+    expected = pytest.approx(300 * 0.4054651081081644 / 500, abs=1e-9)
+    assert of_rows(con, "price_premium", orders) == expected
+    assert of_rows(con, "price_premium", f"{orders.strip()}\n2025-03-31 900 1") == expected
+    assert of_rows(con, "price_premium", orders.replace("2026-01-03", "2025-03-31")) is None
+
+
+def test_without_a_list_price_prices_are_held_against_the_median_of_what_others_paid_in_the_month(con):
+    paid = """
+        account_id  ordered_on  amount  quantity
+        A           2026-01-01  30      1
+        A           2026-01-31  90      3
+        A           2026-01-15  60      2
+        A           2026-02-01  999     1
+        B           2026-01-01  10      1
+        C           2026-01-02  20      1
+        D           2026-01-03  200     5
+        D           2026-03-01  1       1
+    """
+    rows = [order(row.pop("ordered_on"), product_id="p1", **row) for row in drawn(paid)]
+    found = by_account(features(con, numbered(rows), [], AS_OF))
+    assert found["A", "all"]["price_premium"] == pytest.approx(0.4054651081081644, abs=1e-9)  # 30 against 20
+    assert [found[other, "all"]["price_premium"] for other in "BCD"] == [None] * 3  # under three lines
+
+
+def test_a_day_under_two_contracts_is_covered_once(con):
+    orders = """
+        ordered_on  is_recurring  term_months
+        2026-03-22  yes           12
+        2026-03-22  yes           24
+        2026-03-27  yes           -
+    """
+    assert of_rows(con, "contract_coverage", orders) == 10 / 365
+    assert of_rows(con, "p_alive", orders) == 1
+
+
+def test_a_contract_that_has_ended_keeps_nobody_active(con):
+    running = "ordered_on is_recurring term_months\n{} yes 12"
+    assert of_rows(con, "p_alive", running.format("2025-04-01")) == 1
+    ended = of_rows(con, "p_alive", running.format("2025-03-31"))
+    assert ended == of_rows(con, "p_alive", "ordered_on\n2025-03-31") < 1

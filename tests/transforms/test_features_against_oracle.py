@@ -40,11 +40,9 @@ def differences(computed: dict, expected: dict) -> dict:
 
 
 def same(unit: str, computed, expected) -> bool:
-    """Counts, days and money are exact, but for money that a model expects; the rest within 1e-9."""
+    """Counts, days and money are exact; the rest within 1e-9."""
     if computed is None or expected is None:
         return computed is expected
-    if unit == "money" and isinstance(expected, float):
-        return float(computed) == pytest.approx(expected, rel=1e-9, abs=1e-4)
     if unit in ("share", "number", "premium"):
         return computed == pytest.approx(expected, rel=1e-9, abs=1e-9)
     return Fraction(computed) == expected

@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import date
 from decimal import Decimal
 
 import polars as pl
@@ -114,6 +115,12 @@ def test_the_three_largest_contributions_each_way_are_named_the_largest_first():
 def test_what_is_unknown_or_neutral_is_no_reason():
     scale = ruler(tenure_days=(0.1, 365, 1), order_days=(0.4, 0, 1))
     assert listed(reasons(scored(scale, {"tenure_days": 365}), scale, "USD")) == []
+
+
+def test_what_moves_the_score_by_less_than_a_point_is_no_reason():
+    scale = ruler(order_days=(0.0499, 0, 1), referrals=(0.0501, 0, 1), satisfaction=(-0.04, 0, 1))
+    found = reasons(scored(scale, {"order_days": 1, "referrals": 1, "satisfaction": 1.0}), scale, "USD")
+    assert listed(found) == [(0, "for", 1, "referrals", "sent us 1 account in two years")]
 
 
 def test_of_equal_contributions_the_one_that_the_ruler_names_first_comes_first():
@@ -240,9 +247,16 @@ def test_a_change_that_lands_on_the_score_to_leave_goes_one_further():
 # --- told
 
 
-def telling(scale: Ruler, segment: str, **known) -> str:
+def standing(segment: str, contrary_since: date | None = None, override_note: str | None = None) -> pl.DataFrame:
+    """One row of held verdicts."""
+    schema = {"segment": pl.String, "contrary_since": pl.Date, "override_note": pl.String}
+    return pl.DataFrame([(segment, contrary_since, override_note)], schema=schema, orient="row")
+
+
+def telling(scale: Ruler, held: pl.DataFrame | str, **known) -> str:
     frame = scored(scale, known)
-    return told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), pl.Series([segment])).item()
+    held = standing(held) if isinstance(held, str) else held
+    return told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), held).item()
 
 
 def test_the_reasons_say_what_speaks_for_client_what_against_and_what_would_flip():
@@ -256,32 +270,48 @@ def test_the_reasons_say_what_speaks_for_client_what_against_and_what_would_flip
 def test_a_client_would_be_a_customer():
     scale = ruler(base=1, enter=60, leave=45, order_days=(1, 10, 5))
     assert telling(scale, "client", order_days=10) == (
-        "For client: nothing known. Against: nothing known. Would be a customer if: ordered on 3 days in all."
+        "For client: nothing. Against: nothing. Would be a customer if: ordered on 3 days in all."
     )
 
 
 def test_where_no_single_change_would_flip_the_reasons_say_so():
     scale = ruler(base=-9, enter=50, order_days=(1, 10, 5))
     assert telling(scale, "customer", order_days=5) == (
-        "For client: nothing known. Against: ordered on 5 days in all. No single change would flip it."
+        "For client: nothing. Against: ordered on 5 days in all. No single change would flip it."
     )
 
 
 def test_a_prospect_is_told_that_it_has_no_order():
     scale = ruler(base=-9, enter=50, live_contact_days=(1, 0, 5))
     assert telling(scale, "prospect", live_contact_days=5) == (
-        "For client: met or talked on 5 days in the last 12 months. Against: nothing known. No order yet."
+        "For client: met or talked on 5 days in the last 12 months. Against: nothing. No order yet."
+    )
+
+
+def test_a_score_that_calls_for_another_segment_is_told_in_place_of_what_would_flip():
+    scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
+    assert telling(scale, standing("customer", date(2026, 3, 5)), order_days=10) == (
+        "For client: nothing known. Against: nothing known. The score calls for client since 2026-03-05, not yet for long enough."
+    )
+
+
+def test_a_verdict_set_by_hand_is_told_with_its_note():
+    scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
+    note = "Set by hand until 2026-06-30 by accounts: in dispute"
+    assert telling(scale, standing("customer", date(2026, 3, 5), note), order_days=10) == (
+        f"For client: nothing known. Against: nothing known. {note}."
     )
 
 
 def test_each_row_is_told_its_own():
     scale = ruler(base=0, enter=50, order_days=(1, 2, 1))
     frame = scored(scale, {"order_days": 3}, {"order_days": 1}, {})
-    texts = told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), frame["segment"])
+    held = pl.concat([standing(segment) for segment in frame["segment"]])
+    texts = told(reasons(frame, scale, "USD"), flips(frame, scale, "USD"), held)
     assert [text.split(". ")[:2] for text in texts] == [
-        ["For client: ordered on 3 days in all", "Against: nothing known"],
-        ["For client: nothing known", "Against: ordered on 1 day in all"],
-        ["For client: nothing known", "Against: nothing known"],
+        ["For client: ordered on 3 days in all", "Against: nothing"],
+        ["For client: nothing", "Against: ordered on 1 day in all"],
+        ["For client: nothing", "Against: nothing"],
     ]
 
 

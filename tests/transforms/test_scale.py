@@ -5,9 +5,8 @@ from datetime import date
 import duckdb
 
 from config.tables import ACCOUNT_SEGMENTS
-from flows.duck import materialise
 from flows.package import PACKAGED, content_hash
-from tests.night import conformed, judged, memory
+from tests.night import conformed, judged, memory, stand
 from tests.rulers import EVERY_FEATURE
 
 ROWS = 300_000
@@ -19,6 +18,8 @@ MANY_ORDERS = """
     insert into checked_orders by name
     select
         'shop' as source,
+        'b1' as batch,
+        n as position,
         timestamp '2026-04-01 02:00' as known_at,
         'o' || n as order_id,
         '1' as line_number,
@@ -40,6 +41,8 @@ MANY_EVENTS = """
     insert into checked_engagements by name
     select
         'mail' as source,
+        'b1' as batch,
+        n as position,
         timestamp '2026-04-01 02:00' as known_at,
         'e' || n as event_id,
         'A' || drawn(n, 'account of event', $accounts) as account_id,
@@ -62,8 +65,7 @@ def content(threads: int, order: str) -> tuple[str, int]:
     con.execute(DRAWN)
     for statement in (MANY_ORDERS, MANY_EVENTS):
         con.execute(statement, {"rows": ROWS, "accounts": ACCOUNTS, "order": order})
-    for name in ("staging/orders", "staging/engagements"):
-        materialise(con, name)
+    stand(con)
     found = judged(con, AS_OF, EVERY_FEATURE)
     return published_hash(con), found.segments.height
 

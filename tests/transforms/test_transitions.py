@@ -1,64 +1,50 @@
-"""Since when each account has its segment, and which one it had before."""
+"""Since when each account as a whole has its segment, which one it had before, and why it changed."""
 
 from datetime import date
 
 import polars as pl
 import pytest
 
-from tests.drawn import drawn
-from tests.night import NOTHING_PUBLISHED
+from transforms.holding import NO_STANDINGS
 from transforms.transitions import with_history
 
 AS_OF = date(2026, 3, 31)
+LONG_AGO, BEFORE_THAT = date(2025, 6, 1), "prospect"
 
 
-def dated(verdicts: str, previous: str) -> list[dict]:
-    """The history of drawn verdicts, after what was published."""
-    published = pl.DataFrame(drawn(previous, line="all"), schema=NOTHING_PUBLISHED.schema)
-    return with_history(pl.DataFrame(drawn(verdicts, line="all")), published, AS_OF).to_dicts()
-
-
-PUBLISHED = "account_id as_of segment segment_since previous_segment"
+def account(segment: str, because: str | None, before: str | None) -> tuple:
+    """Segment since when, the one before and why, of an account that had a segment before, or none."""
+    whole = pl.DataFrame(
+        {
+            "account_id": ["A"],
+            "line": ["*"],
+            "segment": [segment],
+            "segment_since": [date(2026, 3, 1)],
+            "previous_segment": ["of its leading line"],
+            "because": [because],
+        },
+        schema_overrides={"because": pl.String},
+    )
+    standings = NO_STANDINGS
+    if before:
+        standing = {"account_id": "A", "line": "*", "segment": before, "segment_since": LONG_AGO}
+        standings = pl.DataFrame([standing | {"previous_segment": BEFORE_THAT}], schema=NO_STANDINGS.schema)
+    (row,) = with_history(whole, standings, AS_OF).to_dicts()
+    assert row["held_segment"] is row["held_since"] is row["contrary_since"] is row["is_under_contract"] is None
+    return row["segment_since"], row["previous_segment"], row["because"]
 
 
 @pytest.mark.parametrize(
-    ("published", "since", "before"),
+    ("segment", "because", "before", "expected"),
     [
-        ("A 2026-03-30 client 2025-06-01 customer", "2025-06-01", "customer"),
-        ("A 2026-03-30 client 2025-06-01 -", "2025-06-01", "-"),
-        ("A 2026-03-30 customer 2025-06-01 -", "2026-03-31", "customer"),
-        ("A 2026-03-30 customer 2025-06-01 client", "2026-03-31", "customer"),
-        ("A 2026-03-31 client 2026-03-31 customer", "2026-03-31", "customer"),
-        ("A 2026-03-31 client 2025-06-01 customer", "2025-06-01", "customer"),
-        ("A 2026-04-01 client 2025-06-01 customer", "2026-03-31", "-"),
-        ("A 2026-04-01 customer 2025-06-01 client", "2026-03-31", "-"),
-        ("B 2026-03-30 client 2025-06-01 customer", "2026-03-31", "-"),
-        ("", "2026-03-31", "-"),
+        ("client", None, None, (AS_OF, None, "first seen")),
+        ("client", "score", None, (AS_OF, None, "first seen")),
+        ("client", None, "client", (LONG_AGO, BEFORE_THAT, None)),
+        ("client", "score", "client", (LONG_AGO, BEFORE_THAT, None)),
+        ("client", "score", "customer", (AS_OF, "customer", "score")),
+        ("client", "contract started", "prospect", (AS_OF, "prospect", "contract started")),
+        ("customer", None, "client", (AS_OF, "client", "another line leads")),
     ],
 )
-def test_a_segment_lasts_since_the_day_it_was_first_published_in_a_row(published, since, before):
-    expected = drawn(f"account_id segment segment_since previous_segment\nA client {since} {before}", line="all")
-    assert dated("account_id segment\nA client", f"{PUBLISHED}\n{published}") == expected
-
-
-def test_each_line_and_the_roll_up_have_a_history_of_their_own():
-    verdicts = """
-        account_id  line  segment
-        B           *     client
-        A           law   client
-        A           shop  customer
-    """
-    previous = """
-        account_id  line  as_of       segment   segment_since  previous_segment
-        A           shop  2026-03-30  client    2025-01-01     -
-        A           law   2026-03-30  client    2025-02-01     -
-        A           web   2026-03-30  customer  2025-03-01     -
-        B           *     2026-03-30  client    2025-04-01     prospect
-    """
-    expected = """
-        account_id  line  segment   segment_since  previous_segment
-        B           *     client    2025-04-01     prospect
-        A           law   client    2025-02-01     -
-        A           shop  customer  2026-03-31     client
-    """
-    assert dated(verdicts, previous) == drawn(expected)
+def test_an_account_has_a_history_of_its_own(segment, because, before, expected):
+    assert account(segment, because, before) == expected

@@ -8,8 +8,9 @@ import pytest
 
 from tests.frames import feature_frame, statistic_frame
 from tests.rulers import ruler
-from transforms.score import scores
-from transforms.verdicts import TREATMENTS, rolled_up, verdicts
+from transforms.holding import NO_OVERRIDES, NO_STANDINGS
+from transforms.judgement import held_verdicts
+from transforms.verdicts import TREATMENTS, rolled_up
 
 AS_OF = date(2026, 3, 31)
 
@@ -17,8 +18,9 @@ AS_OF = date(2026, 3, 31)
 def judged(base: float = 0.0, enter: float = 50, leave: float = 45, **known) -> dict:
     """The verdict on an account that scores at its ruler's base, of which these statistics are known."""
     scale = ruler(base=base, enter=enter, leave=leave, satisfaction=(1, 0.5, 1))
-    scored = scores(feature_frame({}).lazy(), scale)
-    return verdicts(scored, statistic_frame(known).lazy(), AS_OF, scale).collect().to_dicts()[0]
+    return held_verdicts(
+        feature_frame({}), statistic_frame(known), scale, AS_OF, NO_STANDINGS, NO_OVERRIDES
+    ).to_dicts()[0]
 
 
 def ago(days: int) -> date:
@@ -128,8 +130,7 @@ def test_each_row_is_judged_by_its_own_statistics():
     scale = ruler(enter=50, satisfaction=(1, 0.5, 1))
     names = [{"account_id": name} for name in "BAC"]
     counts = [{"account_id": name, "occasions": count} for name, count in zip("BAC", (0, 1, 2), strict=True)]
-    scored = scores(feature_frame(*names).lazy(), scale)
-    found = verdicts(scored, statistic_frame(*counts).lazy(), AS_OF, scale).collect()
+    found = held_verdicts(feature_frame(*names), statistic_frame(*counts), scale, AS_OF, NO_STANDINGS, NO_OVERRIDES)
     assert dict(zip(found["account_id"], found["segment"], strict=True)) == {
         "B": "prospect",
         "A": "customer",

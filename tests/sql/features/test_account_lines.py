@@ -12,6 +12,18 @@ COUNTS = [
     "self_service_days_12m",
     "prepaid_booked_12m",
     "prepaid_recognised_12m",
+    "contract_days_12m",
+    "sent_12m",
+    "answered_12m",
+    "conversations_12m",
+    "account_conversations_12m",
+    "handled_contacts_12m",
+    "top_handler_contacts_12m",
+    "people_contacts_12m",
+    "people_n_ln_n_12m",
+    "priced_lines_12m",
+    "priced_12m",
+    "weighted_premium_12m",
     "personal_contacts_12m",
     "inbound_12m",
     "outbound_12m",
@@ -25,6 +37,7 @@ COUNTS = [
 UNKNOWN = [
     "first_order_on",
     "last_order_on",
+    "repeat_revenue",
     "revenue_total",
     "revenue_12m",
     "custom_12m",
@@ -73,9 +86,22 @@ def test_a_row_holds_all_the_statistics_of_its_account_and_line(con):
         800          1           2                 3              4                    5            6
         """
     )
-    channels = known("revenue_total channel_known_days_12m self_service_days_12m\n900 4 3")
+    channels = known("repeat_revenue revenue_total channel_known_days_12m self_service_days_12m\n700 900 4 3")
     months = known("monthly_revenue_sum monthly_revenue_squared_sum\n800 90000")
-    prepaid = known("prepaid_booked_12m prepaid_recognised_12m contract_runs_until\n1200 600.5 2026-12-31")
+    contracts = known(
+        """
+        prepaid_booked_12m  prepaid_recognised_12m  contract_days_12m  contract_runs_until
+        1200                600.5                   200                2026-12-31
+        """
+    )
+    talk = known("sent_12m answered_12m conversations_12m account_conversations_12m\n30 21 12 11")
+    people = known(
+        """
+        handled_contacts_12m  top_handler_contacts_12m  people_contacts_12m  people_n_ln_n_12m
+        40                    31                        17                   32.5
+        """
+    )
+    prices = known("priced_lines_12m priced_12m weighted_premium_12m\n14 650 13.25")
     contacts = known(
         """
         first_contact_on  last_contact_on  first_two_way_on  last_two_way_on  inbound_12m  outbound_12m
@@ -90,17 +116,26 @@ def test_a_row_holds_all_the_statistics_of_its_account_and_line(con):
     active = known("active_months\n11")
     put(con, "order_statistics", [orders | channels])
     put(con, "monthly_revenue", [months])
-    put(con, "recognised_revenue", [prepaid])
+    put(con, "contract_statistics", [contracts])
+    put(con, "conversation_statistics", [talk])
+    put(con, "people_statistics", [people])
+    put(con, "price_statistics", [prices])
     put(con, "contact_statistics", [contacts])
     put(con, "active_months", [active])
-    every = orders | channels | months | prepaid | contacts | active
+    every = orders | channels | months | contracts | talk | people | prices | contacts | active
     assert set(every) == {"account_id", "line", *COUNTS, *UNKNOWN}
     assert result(con, "features/account_lines") == [every]
 
 
 def test_statistics_of_another_line_or_account_stay_out(con):
     put(con, "order_statistics", [known("occasions\n1")])
-    put(con, "monthly_revenue", drawn("account_id line monthly_revenue_sum\nA law 5\nB all 5"))
-    put(con, "recognised_revenue", drawn("account_id line prepaid_booked_12m\nA law 5\nB all 5"))
-    put(con, "active_months", drawn("account_id line active_months\nA law 5\nB all 5"))
+    for table, statistic in (
+        ("monthly_revenue", "monthly_revenue_sum"),
+        ("contract_statistics", "prepaid_booked_12m"),
+        ("conversation_statistics", "sent_12m"),
+        ("people_statistics", "handled_contacts_12m"),
+        ("price_statistics", "priced_lines_12m"),
+        ("active_months", "active_months"),
+    ):
+        put(con, table, drawn(f"account_id line {statistic}\nA law 5\nB all 5"))
     assert result(con, "features/account_lines") == account_lines({"occasions": 1})

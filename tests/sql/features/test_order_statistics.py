@@ -23,7 +23,7 @@ def statistics(**known) -> Row:
     """The row expected: what is not said is 0 or unknown."""
     gaps = ["gaps_12m", "gap_days_12m", "gap_days_squared_12m"]
     counts = ["occasions", "occasions_12m", *gaps, "channel_known_days_12m", "self_service_days_12m"]
-    money = [f"{kind}_12m" for kind in KINDS]
+    money = ["repeat_revenue", *(f"{kind}_12m" for kind in KINDS)]
     unknown = dict.fromkeys(["first_order_on", "last_order_on", "revenue_total", "revenue_12m"])
     return {"account_id": "A", "line": "all"} | dict.fromkeys([*counts, *money], 0) | unknown | known
 
@@ -70,6 +70,7 @@ def test_a_gap_counts_where_both_its_occasions_lie_in_the_window(con):
             gaps_12m=2,
             gap_days_12m=13,
             gap_days_squared_12m=109,
+            repeat_revenue=300,
             revenue_total=400,
             revenue_12m=300,
         )
@@ -126,6 +127,18 @@ def test_revenue_of_a_kind_adds_up_over_the_window(con, kind):
     assert {name: value for name, value in found.items() if name in [f"{kind}_12m" for kind in KINDS] and value} == {
         f"{kind}_12m": 110
     }
+
+
+def test_repeat_revenue_is_that_of_the_occasions_after_the_first(con):
+    given = f"""
+        order_day   amount  is_occasion  gap_days
+        2020-01-01  1       yes          -
+        {LAST_OUT}  10      yes          1916
+        {FIRST_IN}  100     yes          1
+        2026-01-01  -1000   no           -
+    """
+    put(con, "occasion_days", days(given))
+    assert result(con, "features/order_statistics", AS_OF)[0]["repeat_revenue"] == 110
 
 
 def test_channels_are_counted_for_occasions_in_the_window(con):

@@ -1,4 +1,4 @@
-"""contract_terms.sql: prepaid recurring revenue by its first day and its term."""
+"""contract_terms.sql: recurring revenue by its first day and its term."""
 
 import pytest
 
@@ -16,26 +16,24 @@ def terms(text: str) -> list[Row]:
 
 
 @pytest.mark.parametrize(
-    ("months", "days"), [(2, 60), (3, 91), (6, 182), (11, 334), (12, 365), (18, 547), (24, 730), (120, 3650)]
+    ("months", "days"), [(1, 30), (2, 60), (3, 91), (6, 182), (11, 334), (12, 365), (18, 547), (24, 730), (120, 3650)]
 )
 def test_a_term_lasts_its_part_of_365_days_a_year_in_whole_days(con, months, days):
     put(con, "order_lines", lines(f"term_months\n{months}"))
     assert result(con, "ledger/contract_terms") == terms(f"term_days\n{days}")
 
 
-def test_what_is_not_recurring_or_not_for_longer_than_a_month_is_no_prepayment(con):
-    given = """
-        is_recurring  term_months
-        no            12
-        -             12
-        yes           -
-        yes           1
-    """
-    put(con, "order_lines", lines(given))
+def test_what_is_not_recurring_is_no_contract(con):
+    put(con, "order_lines", lines("is_recurring term_months\nno 12\n- 12\nno -"))
     assert result(con, "ledger/contract_terms") == []
 
 
-def test_prepayments_add_up_by_account_line_first_day_booking_and_term(con):
+def test_a_contract_without_a_term_runs_for_a_month(con):
+    put(con, "order_lines", lines("term_months amount\n- 100\n1 30"))
+    assert result(con, "ledger/contract_terms") == terms("term_days amount\n30 130")
+
+
+def test_contracts_add_up_by_account_line_first_day_booking_and_term(con):
     given = """
         account_id  line  order_day   booked_on   term_months  amount
         A           all   2026-03-01  2026-03-01  12           1200

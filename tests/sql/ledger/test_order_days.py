@@ -6,6 +6,7 @@ ORDINARY = {"account_id": "A", "line": "all", "order_day": "2026-03-01", "booked
 AMOUNTS = [
     f"{part}_amount" for part in ("custom", "custom_known", "recurring", "recurring_known", "service", "service_known")
 ]
+LISTED = ["listed_amount", "listed_premium", "listed_lines"]
 
 
 def lines(text: str) -> list[Row]:
@@ -15,7 +16,7 @@ def lines(text: str) -> list[Row]:
 def days(text: str) -> list[Row]:
     """The days expected: what is not drawn is 0, or as in `lines`."""
     on = drawn("order_day booked_on\n2026-03-01 2026-03-01")[0]
-    zero = dict.fromkeys([*AMOUNTS, "self_service_lines", "channel_known_lines"], 0)
+    zero = dict.fromkeys([*AMOUNTS, *LISTED, "self_service_lines", "channel_known_lines"], 0)
     return ordered(drawn(text, account_id="A", line="all", **on, **zero))
 
 
@@ -58,4 +59,10 @@ def test_revenue_of_a_kind_is_kept_apart_from_revenue_of_which_the_kind_is_known
 def test_lines_of_which_the_channel_is_known_are_counted_and_those_by_self_service_among_them(con):
     put(con, "order_lines", lines("is_self_service\nyes\nyes\nno\n-"))
     expected = days("amount self_service_lines channel_known_lines\n400 2 3")
+    assert result(con, "ledger/order_days") == expected
+
+
+def test_what_was_paid_over_list_price_is_weighted_by_what_was_paid(con):
+    put(con, "order_lines", lines("amount list_premium\n100 0.25\n50 -1\n30 -\n-40 -"))
+    expected = days("amount listed_amount listed_premium listed_lines\n140 150 -25 2")
     assert result(con, "ledger/order_days") == expected

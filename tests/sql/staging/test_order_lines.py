@@ -1,10 +1,23 @@
 """order_lines.sql: an order line with the day it counts on and the day it was booked."""
 
+from decimal import Decimal
+
 import pytest
 
 from tests.drawn import Row, drawn, ordered, put, result
 
-UNKNOWN = ["is_custom", "is_recurring", "is_service", "term_months"]
+UNKNOWN = [
+    "is_custom",
+    "is_recurring",
+    "is_service",
+    "term_months",
+    "handler",
+    "product_id",
+    "quantity",
+    "list_amount",
+    "list_premium",
+    "is_self_service",
+]
 
 
 def orders(text: str) -> list[Row]:
@@ -14,18 +27,18 @@ def orders(text: str) -> list[Row]:
 
 def lines(text: str) -> list[Row]:
     """The lines expected."""
-    return ordered(drawn(text, account_id="A", line="all", amount=100, is_self_service=None, **dict.fromkeys(UNKNOWN)))
+    return ordered(drawn(text, account_id="A", line="all", amount=100, **dict.fromkeys(UNKNOWN)))
 
 
 def test_a_sale_counts_on_the_day_it_was_booked_with_all_that_is_known_of_it(con):
     given = """
-        ordered_on  amount   is_custom  is_recurring  is_service  term_months
-        2026-03-01  99.1234  yes        no            -           12
+        ordered_on  amount   is_custom  is_recurring  is_service  term_months  handler  product_id  quantity
+        2026-03-01  99.1234  yes        no            -           12           h1       p1          2
     """
     put(con, "orders", orders(given))
     expected = """
-        order_day   booked_on   amount   is_custom  is_recurring  is_service  term_months
-        2026-03-01  2026-03-01  99.1234  yes        no            -           12
+        order_day   booked_on   amount   is_custom  is_recurring  is_service  term_months  handler  product_id  quantity
+        2026-03-01  2026-03-01  99.1234  yes        no            -           12           h1       p1          2
     """
     assert result(con, "staging/order_lines") == lines(expected)
 
@@ -140,3 +153,24 @@ def test_a_sale_is_self_service_without_a_handler_or_by_a_channel_of_that_kind(c
     found = {row["account_id"]: row["is_self_service"] for row in result(con, "staging/order_lines")}
     unknown = dict.fromkeys(["o5", "o6", "o7", "o8", "o9"])
     assert found == {"o1": True, "o2": False, "o3": True, "o4": True} | unknown
+
+
+def test_what_was_paid_is_held_against_the_list_price_at_most_e_times_as_much_or_as_little(con):
+    given = """
+        order_id  amount  list_amount  is_cancelled
+        o1        110     100          no
+        o2        100     100          no
+        o3        50      100          no
+        o4        1000    100          no
+        o5        1       100          no
+        o6        100     -            no
+        o7        100     0            no
+        o8        0       100          no
+        o9        -100    100          no
+        o10       110     100          yes
+    """
+    put(con, "orders", [row | {"account_id": row["order_id"], "ordered_on": "2026-03-01"} for row in orders(given)])
+    found = {row["account_id"]: row["list_premium"] for row in result(con, "staging/order_lines")}
+    unknown = dict.fromkeys(["o6", "o7", "o8", "o9", "o10"])
+    known = {"o1": "0.0953101798", "o2": "0", "o3": "-0.6931471806", "o4": "1", "o5": "-1"}
+    assert found == {order: Decimal(premium) for order, premium in known.items()} | unknown

@@ -1,0 +1,29 @@
+"""What a business records, as far as its configuration tells."""
+
+import re
+from collections.abc import Iterable
+
+from config.rules import KINDS
+from config.settings import Sources
+
+
+def recorded(sources: Sources) -> frozenset[str]:
+    """Return the conformed columns that any source maps, and the kinds of engagement that any source can bring.
+
+    A source whose `kind` is one fixed text brings that kind alone. One whose `is_bulk` is fixed to true brings none: bulk mail
+    is no contact.
+    """
+    columns = {column for source in (*sources.orders, *sources.engagements) for column in source.columns}
+    kinds = {kind for source in sources.engagements for kind in _kinds(source.columns)}
+    return frozenset(columns | kinds)
+
+
+def _kinds(columns: dict[str, str | list[str]]) -> Iterable[str]:
+    if [text.lower() for text in _alternatives(columns.get("is_bulk", []))] == ["true"]:
+        return ()
+    fixed = [re.fullmatch(r"'(\w+)'", text) for text in _alternatives(columns["kind"])]
+    return [found[1] for found in fixed if found] if all(fixed) else KINDS
+
+
+def _alternatives(expression: str | list[str]) -> list[str]:
+    return [text.strip() for text in ([expression] if isinstance(expression, str) else expression)]

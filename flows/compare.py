@@ -1,0 +1,89 @@
+"""`rapport compare`: who would move under another ruler or business file; nothing is published."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from config.settings import Business, is_ruler, load, with_ruler
+from flows.history import standings_before
+from flows.runs import at_work, new_run
+from flows.stages import STAGES, Run, features
+from flows.state import connected
+from flows.warehouse import live, location
+from transforms.comparison import movers, moves
+from transforms.decided import overrides_in_force
+from transforms.judgement import held_verdicts
+
+SAME_INPUT = {"sources", "timezone", "currency", "margin_share"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Who would move.
+
+    Attributes:
+        as_of: the day compared.
+        currency: the reporting currency.
+        accounts: account lines there are now.
+        moves: per line and pair of segments, accounts and revenue.
+        movers: one row per account line that would move, with what moves it most.
+    """
+
+    as_of: date
+    currency: str
+    accounts: int
+    moves: pl.DataFrame
+    movers: pl.DataFrame
+
+
+def compare(business: Business, against: Path, as_of: date | None = None) -> Comparison:
+    """Compares where accounts settle, without waiting, under the business file and under another file.
+
+    Both start from the segments that are held now, so that a score between the thresholds moves nobody.
+
+    Args:
+        business: the business as it is.
+        against: another business file, or another ruler alone.
+        as_of: the day; the last one published where not given, else the one that a run would take.
+
+    Raises:
+        ConfigurationError: the other file is wrong.
+    """
+    other = with_ruler(business, against) if is_ruler(against) else load(against)
+    present = live(location(business))
+    run = new_run(business, as_of=as_of or (present["as_of"] if present else None), dry_run=True)
+    with at_work(run):
+        statistics, known = _computed(run)
+        ours = _settled(run, business, statistics, known)
+        if business.model_dump(include=SAME_INPUT) == other.model_dump(include=SAME_INPUT):
+            theirs = _settled(run, other, statistics, known)
+        else:
+            aside = other.model_copy(update={"state": business.state / "compare"})
+            theirs = _settled(run, other, *_computed(new_run(aside, as_of=run.as_of, dry_run=True)))
+            shutil.rmtree(aside.state)
+    found = movers(ours, theirs, business.ruler.features, other.ruler.features)
+    return Comparison(run.as_of, business.currency, ours.height, moves(found), found)
+
+
+def _computed(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The statistics and the features of each account x line."""
+    for stage in STAGES[: STAGES.index(features) + 1]:
+        stage(run)
+    with connected(run.business, run.folder) as con:
+        return con.sql("select * from account_lines").pl(), con.sql("select * from account_features").pl()
+
+
+def _settled(run: Run, business: Business, statistics: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The verdicts without waits, from what is held up to the day compared."""
+    rules = business.ruler.verdict.model_copy(update={"enter_days": 1, "leave_days": 1, "dwell_days": 0})
+    return held_verdicts(
+        known,
+        statistics,
+        business.ruler.model_copy(update={"verdict": rules}),
+        run.as_of,
+        standings_before(run.warehouse, run.as_of + timedelta(days=1)),
+        overrides_in_force(business.decided, statistics, run.as_of),
+    )

@@ -1,0 +1,53 @@
+"""What a warehouse remembers of the days before one: the standings that a night goes on from, and the runs that left them."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.warehouse import exists, opened
+from transforms.holding import NO_STANDINGS, STANDING
+
+LAST_DAYS = 30
+
+
+def standings_before(warehouse: Path, as_of: date) -> pl.DataFrame:
+    """The standing of each account x line and account as a whole, as the last day published before one left it.
+
+    What was published for that day or later does not count.
+    """
+    if not exists(warehouse):
+        return NO_STANDINGS
+    with opened(warehouse) as con:
+        return con.sql(
+            f"select account_id, line, {', '.join(STANDING)} from rapport.verdict_standings "
+            "where valid_from < $as_of and coalesce(valid_to >= $as_of - 1, true)",
+            params={"as_of": as_of},
+        ).pl()
+
+
+def runs_before(warehouse: Path, as_of: date) -> list[dict[str, Any]]:
+    """The ledger's row of the last publication of each of the 30 days published before one, the latest day first."""
+    if not exists(warehouse):
+        return []
+    with opened(warehouse) as con:
+        found = con.sql(
+            "select * from rapport.runs where as_of < $as_of "
+            "qualify row_number() over (partition by as_of order by published_at desc) = 1 "
+            "order by as_of desc limit $most",
+            params={"as_of": as_of, "most": LAST_DAYS},
+        )
+        return found.pl().to_dicts()
+
+
+def published_hashes(warehouse: Path) -> dict[date, str]:
+    """The days that a warehouse has, in order, each with the content hash of its last publication."""
+    if not exists(warehouse):
+        return {}
+    with opened(warehouse) as con:
+        found = con.execute(
+            "select as_of, arg_max(content_hash, published_at) from rapport.runs "
+            "where as_of in (select as_of from rapport.segment_summary) group by as_of order by as_of"
+        ).fetchall()
+    return dict(found)

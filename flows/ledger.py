@@ -1,0 +1,305 @@
+"""The ledger of account-days and the statistics reduced from it: made from all rows, or kept up for those that changed.
+
+Whatever way the rows came, night by night or at once, the tables are the same.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import duckdb
+
+from flows.duck import materialise, rows, statement
+from flows.state import use
+from transforms import purchases
+from transforms.purchases import PurchaseModels, as_record, fitted_until, from_record, histories
+
+ROLES = ("orders", "engagements")
+UNITS = {"orders": "order_id", "engagements": "event_id"}
+"""What is taken up anew as a whole when a row of it changes: a return counts on the day of its order."""
+
+
+@dataclass(frozen=True)
+class DayTable:
+    """A table of the ledger whose rows add up.
+
+    Attributes:
+        key: what a row is of.
+        rows: SQL that counts what went into a row: nothing is left of one where it is 0.
+    """
+
+    key: tuple[str, ...]
+    rows: str
+
+
+DAY_TABLES = {
+    "order_days": DayTable(("account_id", "line", "order_day", "booked_on"), "order_lines"),
+    "contract_terms": DayTable(("account_id", "line", "starts_on", "booked_on", "term_days"), "order_lines"),
+    "price_days": DayTable(("account_id", "line", "product_id", "order_day"), "priced_lines"),
+    "contact_days": DayTable(("account_id", "line", "contact_day"), "events"),
+    "people_days": DayTable(("account_id", "line", "person_role", "person", "contact_day"), "contacts + order_lines"),
+}
+ANSWER_DAYS = 7
+SILENT_DAYS = 30
+LEDGER = (
+    "staging/order_lines",
+    "staging/contacts",
+    *(f"ledger/{name}" for name in DAY_TABLES),
+    "ledger/conversation_days",
+)
+REDUCED = {
+    "purchase_histories": (
+        "features/occasion_days",
+        "features/order_statistics",
+        "features/purchase_histories",
+    ),
+    "account_statistics": (
+        "features/occasion_days",
+        "features/order_statistics",
+        "features/monthly_revenue",
+        "features/contact_statistics",
+        "features/co_development_statistics",
+        "features/conversation_statistics",
+        "features/people_statistics",
+        "features/active_months",
+        "features/account_statistics",
+    ),
+}
+"""What is kept of each account x line as of a day, and the statements that reduce it from the ledger."""
+
+DAILY = ("features/contract_statistics", "features/price_statistics", "features/account_lines")
+"""What is reduced anew each night: it changes from day to day, or with other accounts."""
+
+STATISTICS = (*REDUCED["account_statistics"], *DAILY)
+
+
+def days_of(as_of: date) -> dict[str, object]:
+    """The days that bound the windows of features, as the statements of `sql/features` name them."""
+    months = as_of.year * 12 + as_of.month - 1 - 11
+    return {
+        "as_of": as_of,
+        "year_from": as_of - timedelta(days=364),
+        "answered_until": as_of - timedelta(days=ANSWER_DAYS),
+        "two_years_from": as_of - timedelta(days=729),
+        "first_month": date(months // 12, months % 12 + 1, 1),
+    }
+
+
+GONE = "batch in (select batch from before.batches)"
+
+
+def recall(con: duckdb.DuckDBPyConnection) -> None:
+    """Brings the state's rows of every order or event that a night touches into `before`.
+
+    Those of batches that still count stand for election again, in `after`, beside the new rows.
+    """
+    for role, unit in UNITS.items():
+        _recall(con, role, unit)
+    con.execute(f"create table before.quarantine as select * from state.quarantine where {GONE}")
+
+
+def _recall(con: duckdb.DuckDBPyConnection, role: str, unit: str) -> None:
+    touched = [f"select source, {unit} from after.checked_{role} where reason is null"]
+    if rows(con, "before.batches"):
+        touched += [
+            f"select source, {unit} from state.{kept}_{role} where {GONE}" for kept in ("checked", "superseded")
+        ]
+    con.execute(f"create table after.touched_{role} as {' union '.join(touched)}")
+    for kept in ("checked", "superseded"):
+        con.execute(
+            f"create table before.{kept}_{role} as "
+            f"select * from state.{kept}_{role} semi join after.touched_{role} using (source, {unit})"
+        )
+        con.execute(f"insert into after.checked_{role} select * from before.{kept}_{role} where not {GONE}")
+
+
+def make_ledger(con: duckdb.DuckDBPyConnection) -> None:
+    """Makes the ledger of a new state."""
+    use(con, "state.main", "work.main")
+    for role in ROLES:
+        materialise(con, f"staging/{role}", kind="view")
+    use(con, "work.main", "state.main")
+    materialise(con, "staging/order_lines")
+    use(con, "state.main", "work.main")
+    for name in DAY_TABLES:
+        materialise(con, f"ledger/{name}")
+    materialise(con, "staging/contacts", kind="view")
+    materialise(con, "ledger/conversation_days")
+    for view in ("contacts", *ROLES):
+        con.execute(f"drop view {view}")
+    con.execute("drop table work.main.order_lines")
+    con.execute("insert into batches select * from work.after.batches")
+
+
+def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
+    """Puts a night's rows into the state and adds them to its ledger, all of it or nothing."""
+    for schema in ("before", "after"):
+        use(con, f"work.{schema}")
+        for role in ROLES:
+            materialise(con, f"staging/{role}", kind="view")
+        for name in ("staging/order_lines", *(f"ledger/{name}" for name in DAY_TABLES)):
+            materialise(con, name)
+    for name, table in DAY_TABLES.items():
+        con.execute(f"create table after.new_{name} as {_added_up(con, name, table)}")
+    _look_around(con)
+    con.execute("begin")
+    for role in ROLES:
+        for kept in (f"checked_{role}", f"superseded_{role}"):
+            _replace(con, kept, f"before.{kept}", ("batch", "position"), f"after.{kept}")
+    _replace(con, "quarantine", "before.batches", ("batch",), "after.quarantine")
+    _replace(con, "batches", "before.batches", ("batch",), "after.batches")
+    for name, table in DAY_TABLES.items():
+        _replace(con, name, f"after.touched_{name}", table.key, f"after.new_{name}")
+    _converse(con)
+    _note_due(con)
+    con.execute("commit")
+
+
+def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
+    """Brings a table of `REDUCED` up to a day, for the account lines for which anything changed.
+
+    What was fitted to it is forgotten where any row, or the day, is another than before.
+    """
+    last = con.execute("select as_of from state.reduced where name = $name", {"name": name}).fetchall()
+    con.execute("create or replace schema work.reducing")
+    if last:
+        parameters = days_of(as_of) | {f"{bound}_before": day for bound, day in days_of(last[0][0]).items()}
+        use(con, "work.reducing", "state.main")
+        materialise(con, "features/aged_account_lines", parameters)
+        con.execute(
+            "create table due_account_lines as select account_id, line from aged_account_lines "
+            f"union select account_id, line from state.due where name = '{name}'"
+        )
+    only = "semi join work.reducing.due_account_lines using (account_id, line)" if last else ""
+    for table in (*DAY_TABLES, "conversation_days"):
+        con.execute(f"create view work.reducing.{table} as select * from state.{table} {only}")
+    use(con, "work.reducing")
+    for part in REDUCED[name]:
+        materialise(con, part, days_of(as_of))
+    is_changed = last != [(as_of,)] or _differs(con, name)
+    con.execute("begin")
+    if is_changed:
+        con.execute("delete from state.fitted where name = $name", {"name": name})
+    if last:
+        key = ("account_id", "line")
+        _replace(con, name, "work.reducing.due_account_lines", key, f"work.reducing.{name}")
+    else:
+        con.execute(f"create table state.{name} as select * from work.reducing.{name}")
+    con.execute("delete from state.reduced where name = $name", {"name": name})
+    con.execute("delete from state.due where name = $name", {"name": name})
+    con.execute("insert into state.reduced values ($name, $as_of)", {"name": name, "as_of": as_of})
+    con.execute("commit")
+    use(con, "work.main", "state.main")
+    con.execute("drop schema work.reducing cascade")
+
+
+def reduce_account_lines(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    """Makes `account_lines` as of a day."""
+    reduce(con, "account_statistics", as_of)
+    for name in DAILY:
+        materialise(con, name, days_of(as_of))
+
+
+def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: PurchaseModels | None) -> PurchaseModels:
+    """The purchase models of a day: those that the state keeps, fitted anew where a purchase history changed.
+
+    Before anything was bought they are fitted on what was bought by the day itself.
+    """
+    until = fitted_until(as_of)
+    reduce(con, "purchase_histories", until)
+    kept = con.execute("select record from state.fitted where name = 'purchase_histories'").fetchall()
+    if kept:
+        return from_record(json.loads(kept[0][0]))
+    bought = con.sql("select * from state.purchase_histories").pl()
+    if not bought["occasions"].sum():
+        for name in REDUCED["purchase_histories"]:
+            materialise(con, name, days_of(as_of))
+        return purchases.fitted_models(histories(con.sql("select * from purchase_histories").pl(), as_of), last_good)
+    fitted = purchases.fitted_models(histories(bought, until), last_good)
+    con.execute(
+        "insert into state.fitted values ('purchase_histories', $record)", {"record": json.dumps(as_record(fitted))}
+    )
+    return fitted
+
+
+def _added_up(con: duckdb.DuckDBPyConnection, name: str, table: DayTable) -> str:
+    """The select of a ledger table's touched rows: what the state has, less what was, and what is now."""
+    key = ", ".join(table.key)
+    con.execute(
+        f"create table after.touched_{name} as select {key} from before.{name} union select {key} from after.{name}"
+    )
+    columns = con.execute(f"describe state.{name}").fetchall()
+    sums = {column: kind for column, kind, *_ in columns if column not in table.key}
+    less = ", ".join(f"-{column}" for column in sums)
+    added = ", ".join(f"cast(sum({column}) as {kind}) as {column}" for column, kind in sums.items())
+    listed = ", ".join([*table.key, *sums])
+    selected = ", ".join(
+        f"cast({column} as {sums[column]}) as {column}" if column in sums else column for column, *_ in columns
+    )
+    return (
+        f"select {selected} from (select {key}, {added} from ("
+        f"select {listed} from state.{name} semi join after.touched_{name} using ({key}) "
+        f"union all select {listed} from after.{name} "
+        f"union all select {key}, {less} from before.{name}"
+        f") group by {key} having sum({table.rows}) > 0)"
+    )
+
+
+def _look_around(con: duckdb.DuckDBPyConnection) -> None:
+    """Prepares `near`: the events near days on which a night touches conversations, once the state has its rows.
+
+    Whether a message was answered depends on the `ANSWER_DAYS` after it, and whether one opened a conversation on the
+    `SILENT_DAYS` before it. So what changes on a day is read from the same lines' days around it.
+    """
+    con.execute("create schema near")
+    use(con, "work.near")
+    personal = "select account_id, line, occurred_on from {}.engagements where is_personal and not is_referral"
+    con.execute(f"create table touched_days as {personal.format('before')} union {personal.format('after')}")
+    reach = ANSWER_DAYS + SILENT_DAYS
+    con.execute(
+        "create view checked_engagements as select * from state.checked_engagements as events where exists ("
+        "select 1 from touched_days as days where events.account_id = days.account_id and events.line = days.line "
+        f"and events.occurred_on between days.occurred_on - {reach} and days.occurred_on + {reach})"
+    )
+    materialise(con, "staging/engagements", kind="view")
+    materialise(con, "staging/contacts", kind="view")
+
+
+def _converse(con: duckdb.DuckDBPyConnection) -> None:
+    touched = (
+        "exists (select 1 from touched_days as touched where days.account_id = touched.account_id "
+        "and days.line = touched.line and days.contact_day "
+        f"between touched.occurred_on - {ANSWER_DAYS} and touched.occurred_on + {SILENT_DAYS})"
+    )
+    con.execute(f"delete from state.conversation_days as days where {touched}")
+    found = statement("ledger/conversation_days")
+    con.execute(f"insert into state.conversation_days select * from ({found}) as days where {touched}")
+
+
+def _note_due(con: duckdb.DuckDBPyConnection) -> None:
+    """Notes the account lines whose statistics, and whose purchase histories, a night may have changed."""
+    touched = " union ".join(
+        f"select account_id, line from {schema}.{name}"
+        for schema in ("before", "after")
+        for name in ("order_days", "contact_days")
+    )
+    con.execute(f"insert into state.due select 'account_statistics', account_id, line from ({touched})")
+    con.execute(
+        "insert into state.due select distinct 'purchase_histories', account_id, line from after.touched_order_days "
+        "where booked_on <= (select as_of from state.reduced where name = 'purchase_histories')"
+    )
+
+
+def _replace(con: duckdb.DuckDBPyConnection, table: str, old: str, key: Sequence[str], new: str) -> None:
+    """Takes out of a table of the state the rows with a key of `old`, and puts those of `new` in."""
+    same = " and ".join(f"kept.{column} = old.{column}" for column in key)
+    con.execute(f"delete from state.{table} as kept using {old} as old where {same}")
+    con.execute(f"insert into state.{table} select * from {new}")
+
+
+def _differs(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    was = f"select * from state.{name} semi join due_account_lines using (account_id, line)"
+    now = f"select * from {name}"
+    different = f"(({was}) except all ({now})) union all (({now}) except all ({was}))"
+    return bool(con.execute(f"select 1 from ({different}) limit 1").fetchall())

@@ -1,0 +1,155 @@
+"""What lasts between nights, in one DuckDB file a business: the rows that stand, the ledger and the statistics.
+
+A run works in a file of its own, with the state beside it under the name `state`. Where the state has to be made anew,
+it is made in the run's folder from the landed batches and put in place when it is whole. Else the run is a night: its
+schema `before` has what the rows that it touches were in the state, `after` what they are now.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import duckdb
+
+from config.decisions import Merge
+from config.settings import Business
+from flows.duck import connect, literal
+from flows.landing import Batch
+from flows.package import sync
+
+FILE = "state.duckdb"
+WORK = "work.duckdb"
+MADE_BY = ("config/expressions.py", "config/rules.py", "config/tables.py", "flows/conform.py", "flows/ledger.py")
+
+
+def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: Sequence[Merge], anew: str) -> str:
+    """Makes ready what a run works with: the state, or a new one in its folder.
+
+    Args:
+        business: the business.
+        folder: the run's.
+        wanted: the batches that the run counts.
+        merges: the merges of accounts that the run counts.
+        anew: why the state is made anew whatever is in it; empty where it need not be.
+
+    Returns:
+        Why the state is made anew, empty where the run is a night.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
+        leftover.unlink()
+    made_of = _made_of(business, merges)
+    why = anew or _unfit(business, made_of)
+    if why:
+        with duckdb.connect(folder / FILE) as con:
+            con.execute("create table made_of as select $hash as hash", {"hash": made_of})
+            con.execute("create table batches (role varchar, source varchar, batch varchar)")
+            con.execute("create table reduced (name varchar, as_of date)")
+            con.execute("create table due (name varchar, account_id varchar, line varchar)")
+            con.execute("create table fitted (name varchar, record varchar)")
+    with connected(business, folder) as con:
+        for schema in ("before", "after"):
+            con.execute(f"create schema {schema}")
+        con.execute("create table after.batches (role varchar, source varchar, batch varchar)")
+        known = {batch for (batch,) in con.execute("select batch from state.batches").fetchall()}
+        new = [[batch.role, batch.source, batch.batch] for batch in wanted if batch.batch not in known]
+        if new:
+            con.executemany("insert into after.batches values (?, ?, ?)", new)
+        con.execute(
+            "create table before.batches as select * from state.batches where batch not in (select unnest($wanted))",
+            {"wanted": [batch.batch for batch in wanted]},
+        )
+    return why
+
+
+@contextmanager
+def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """A connection to the run's file, the state beside it; a name means a table of the run, else one of the state."""
+    with connect(folder / WORK, business) as con:
+        con.execute(f"attach {literal(str(_file(business, folder)))} as state")
+        use(con, "work.main", "state.main")
+        yield con
+
+
+@contextmanager
+def adding(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConnection]:
+    """The same, while rows are added: tables are made in the new state, or on a night in `after`."""
+    with connected(business, folder) as con:
+        use(con, *(("work.after", "state.main") if is_night(folder) else ("state.main", "work.main")))
+        yield con
+
+
+def use(con: duckdb.DuckDBPyConnection, *schemas: str) -> None:
+    """Looks for tables in these schemas, and makes new ones in the first."""
+    con.execute(f"set search_path = {literal(','.join(schemas))}")
+
+
+def is_night(folder: Path) -> bool:
+    """Whether the run adds to the state, and does not make one of its own."""
+    return not (folder / FILE).exists()
+
+
+def new_batches(con: duckdb.DuckDBPyConnection, wanted: Iterable[Batch]) -> list[Batch]:
+    """Those of the batches that the state does not count yet."""
+    new = {batch for (batch,) in con.execute("select batch from work.after.batches").fetchall()}
+    return [batch for batch in wanted if batch.batch in new]
+
+
+def put_in_place(business: Business, folder: Path) -> None:
+    """Puts a new state that is whole in the place of the old one."""
+    with duckdb.connect(folder / FILE) as con:
+        con.execute("checkpoint")
+    sync(folder / FILE)
+    # what the old state had not written to its file yet would make the new one unreadable
+    (business.state / f"{FILE}.wal").unlink(missing_ok=True)
+    (folder / FILE).replace(business.state / FILE)
+    sync(business.state)
+
+
+def tidy(folder: Path) -> None:
+    """Takes away a run's working data."""
+    for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
+        leftover.unlink()
+
+
+def _file(business: Business, folder: Path) -> Path:
+    return (business.state if is_night(folder) else folder) / FILE
+
+
+def _unfit(business: Business, made_of: str) -> str:
+    """Why the state cannot be added to; empty where it can."""
+    if not (business.state / FILE).exists():
+        return "there was none"
+    try:
+        with duckdb.connect(business.state / FILE) as con:
+            found = con.execute("select hash from made_of").fetchall()
+    except duckdb.Error:
+        return "it could not be read"
+    return "" if found == [(made_of,)] else "the configuration, the merges of accounts or Rapport changed"
+
+
+def _made_of(business: Business, merges: Sequence[Merge]) -> str:
+    """A hash of all that decides what the state makes of the landed batches."""
+    digest = sha256(business.model_dump_json(include={"timezone", "currency", "sources"}).encode())
+    for merge in merges:
+        digest.update(merge.model_dump_json(include={"account_id", "into"}).encode())
+    root = Path(__file__).parents[1]
+    for text in [*(root / name for name in MADE_BY), *_statements(files("sql"))]:
+        digest.update(text.read_bytes())
+    return digest.hexdigest()
+
+
+def _statements(folder: Traversable) -> list[Traversable]:
+    """The texts below `sql/` that make the state."""
+    return sorted(
+        (
+            text
+            for part in ("staging", "ledger", "features")
+            for text in folder.joinpath(part).iterdir()
+            if text.name.endswith(".sql")
+        ),
+        key=lambda text: text.name,
+    )

@@ -1,0 +1,45 @@
+-- One row: a fit row that a later version of the same order line replaces, by its batch and position.
+-- From checked_orders. Later is what was written later; ties: the batch known later, then the greater values.
+with repeated as (
+    select
+        source,
+        order_id,
+        line_number
+    from checked_orders
+    where reason is null
+    group by source, order_id, line_number
+    having count(*) > 1
+),
+
+contested as (
+    select checked_orders.*
+    from checked_orders
+    inner join repeated
+        on
+            checked_orders.source = repeated.source
+            and checked_orders.order_id = repeated.order_id
+            and checked_orders.line_number is not distinct from repeated.line_number
+    where checked_orders.reason is null
+),
+
+versions as (
+    select
+        batch,
+        position,
+        row_number() over (
+            partition by source, order_id, line_number
+            order by
+                updated_at desc nulls last, known_at desc, amount desc, ordered_at desc, account_id desc, line desc,
+                status desc nulls last, handler desc nulls last, channel desc nulls last, product_id desc nulls last,
+                category desc nulls last, quantity desc nulls last, list_amount desc nulls last,
+                is_custom desc nulls last, is_recurring desc nulls last, is_service desc nulls last,
+                term_months desc nulls last, batch desc, position desc
+        ) as newest_first
+    from contested
+)
+
+select
+    batch,
+    position
+from versions
+where newest_first > 1

@@ -1,0 +1,267 @@
+"""Nights, backfills and what holds them back: the same days give the same tables, however they are run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from config.errors import ChangeHeld, ConfigurationError
+from config.settings import load
+from flows.backfill import new_backfill, replay
+from flows.cli import main
+from flows.compare import compare
+from flows.runs import new_run
+from flows.warehouse import live
+from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
+from tests.ingest import csv, source
+
+# 90 nights take minutes: `pytest --hypothesis-profile=nightly` runs them all, continuous integration the first ones
+pytestmark = pytest.mark.timeout(3600)
+
+NIGHTS = 90 if settings().max_examples > 1_000 else 7
+
+
+@pytest.fixture(scope="module")
+def by_nights(tmp_path_factory) -> Path:
+    """A folder in which every night was run."""
+    folder = tmp_path_factory.mktemp("nights")
+    written(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for number in range(NIGHTS):
+            night(number)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def backfilled(first: int, last: int, **more) -> list:
+    return list(replay(new_backfill(load(Path("firm.yaml")), day(first), day(last), "day", **more)))
+
+
+def test_the_nights_had_something_to_tell(by_nights):
+    found = content(by_nights)
+    because = {row[-3] for row in found["segment_changes"]}
+    assert {"first seen", "score", "first order", "orders taken back"} <= because | {"first order"}
+    assert sum(1 for row in found["segment_changes"] if "moved" in row) >= 4
+    assert any(row[3] for row in found["account_segment_history"]), "no period has ended"
+
+
+def test_one_backfill_gives_what_the_nights_gave(by_nights, folder):
+    written(folder)
+    backfilled(0, NIGHTS - 1)
+    assert content(folder) == content(by_nights)
+
+
+@pytest.mark.parametrize("at", [1, NIGHTS - 2])
+def test_a_backfill_and_then_nights_or_the_other_way_round_give_the_same(by_nights, folder, at):
+    written(folder)
+    if at == 1:
+        night(0)
+        backfilled(1, NIGHTS - 1)
+    else:
+        backfilled(0, at)
+        night(NIGHTS - 1)
+    assert content(folder) == content(by_nights)
+
+
+def test_a_backfill_run_again_changes_nothing(by_nights, tmp_path, monkeypatch):
+    monkeypatch.chdir(by_nights)
+    before = (by_nights / "warehouse.duckdb").read_bytes()
+    backfilled(NIGHTS - 3, NIGHTS - 1)
+    assert (by_nights / "warehouse.duckdb").read_bytes() == before
+
+
+def test_a_night_run_again_changes_nothing_and_says_so(by_nights, monkeypatch):
+    monkeypatch.chdir(by_nights)
+    before = (by_nights / "warehouse.duckdb").read_bytes()
+    assert night(NIGHTS - 1).startswith("nothing changed: run ")
+    assert (by_nights / "warehouse.duckdb").read_bytes() == before
+
+
+def test_a_backfill_that_is_killed_shows_nothing_and_is_done_by_the_same_command(folder):
+    written(folder)
+    night(0)
+    before = content(folder)
+    command = ["backfill", "--from", str(day(1)), "--until", str(day(4)), "--config", "firm.yaml"]
+    process = subprocess.Popen([sys.executable, "-c", "from flows.cli import main; main()", *command])
+    copy, deadline = Path("state/backfill/warehouse.duckdb"), time.monotonic() + 240
+    while not (copy.exists() and len(ledger_of(copy)) >= 3):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert content(folder) == before
+    assert run_command(*command) == 0
+    killed = content(folder)
+    assert [row[0] for row in killed["runs"]] == [day(number) for number in range(5)]
+    (folder / "other").mkdir()
+    os.chdir(folder / "other")
+    written(Path())
+    backfilled(0, 4)
+    assert content(Path()) == killed
+
+
+def ledger_of(copy: Path) -> list:
+    try:
+        present = live(copy)
+    except Exception:
+        return []
+    return list(range((present["as_of"] - day(0)).days + 1)) if present else []
+
+
+def run_command(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["rapport", *arguments])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
+def test_what_is_decided_of_the_past_is_replayed_with_the_days_that_follow(folder):
+    override = "overrides:\n  - {{account_id: A1, line: law, segment: {0}, from: {1}, until: {2}, author: partner, reason: agreed}}\n"
+    decisions = override.format("client", day(1), day(2))
+    written(folder / "from_the_start", decisions=decisions)
+    os.chdir(folder / "from_the_start")
+    for number in range(4):
+        night(number)
+    written(folder / "afterwards")
+    os.chdir(folder / "afterwards")
+    for number in range(4):
+        night(number)
+    assert content(Path()) != content(folder / "from_the_start")
+    written(Path(), decisions=decisions)
+    with pytest.raises(ConfigurationError, match="the last day published"):
+        night(1)
+    backfilled(1, 1)
+    assert content(Path()) == content(folder / "from_the_start")
+    told = [row for row in content(Path())["segment_changes"] if row[1:3] == ("A1", "law") and row[0] > day(0)]
+    assert {row[6] for row in told} <= {"set by hand", "no longer set by hand", "score"}
+
+
+def test_a_night_is_repeated_as_it_was_known_or_with_the_late_rows(folder):
+    late = f"late,1,A2,law,{day(1)} 11:00,900,false"
+    written(folder)
+    night(1)
+    then, before = known_now(), content(folder)
+    csv(folder, "late.csv", HEADER, late)
+    late_too = source("*.csv", COLUMNS)
+    written(folder, sources={"orders": [late_too], "engagements": []})
+    assert night(1).endswith("verdicts are live in warehouse.duckdb")
+    with_late = content(folder)
+    assert with_late != before
+    assert night(1, known_at=then).endswith("verdicts are live in warehouse.duckdb")
+    assert {name: rows for name, rows in content(folder).items() if name != "runs"} == {
+        name: rows for name, rows in before.items() if name != "runs"
+    }
+    known = [known_at for (known_at,) in ledger(folder, "known_at")]
+    assert known[0] < known[1] and known[2] == then
+
+
+def test_too_much_change_is_held_until_somebody_says_why(folder, capsys):
+    gates = {"changed_share": 0.05}
+    written(folder, gates=gates)
+    night(0)
+    before = content(folder)
+    (folder / "quick.yaml").write_text(
+        (folder / "quick.yaml").read_text().replace("enter: 60", "enter: 99").replace("base: 0", "base: -3")
+    )
+    ruler = (folder / "quick.yaml").read_text().replace("leave_days: 3, dwell_days: 5", "leave_days: 1, dwell_days: 0")
+    (folder / "quick.yaml").write_text(ruler)
+    with pytest.raises(ChangeHeld) as held:
+        night(1)
+    assert "accounts (" in str(held.value)
+    assert "would change segment; the limit is 5.00%" in str(held.value)
+    assert "Nothing was published; the tables of the last run stand." in str(held.value)
+    assert content(folder) == before
+    assert night(1, dry_run=True) == "dry run: nothing was published"
+    assert content(folder) == before
+    night(1, accept_change="a stricter ruler")
+    (_, first), (share, accepted) = ledger(folder, "changed_share, accepted_change")
+    assert first is None
+    assert (accepted, share > 0.05) == ("a stricter ruler", True)
+
+
+def test_a_backfill_is_held_by_what_its_last_day_would_change(folder):
+    written(folder, gates={"changed_share": 0.05})
+    night(0)
+    night(1, accept_change="quick accounts")
+    before = content(folder)
+    stricter = (folder / "quick.yaml").read_text().replace("base: 0", "base: -9")
+    (folder / "quick.yaml").write_text(stricter)
+    with pytest.raises(ChangeHeld, match="would change segment"):
+        backfilled(0, 1)
+    assert content(folder) == before
+    backfilled(0, 1, accept_change="a stricter ruler")
+    assert content(folder) != before
+
+
+def test_mistakes_are_told_and_change_nothing(folder, capsys):
+    written(folder)
+    night(1)
+    before = (folder / "warehouse.duckdb").read_bytes()
+    ahead = new_run(load(Path("firm.yaml"))).started_at.date() + timedelta(days=30)
+    for arguments, sentence in (
+        (["backfill", "--from", "2025-10-05", "--until", "2025-10-01"], "from: 2025-10-05 is after until, 2025-10-01."),
+        (["backfill", "--from", "2025-10-05", "--until", str(ahead)], f"until: {ahead} lies in the future"),
+        (["run", "--as-of", str(ahead)], f"as_of: {ahead} lies in the future"),
+        (["run", "--as-of", str(day(0))], f"as_of: {day(0)} lies before {day(1)}, the last day published."),
+    ):
+        assert run_command(*arguments, "--config", "firm.yaml") == 2
+        assert sentence in capsys.readouterr().err
+    assert run_command("backfill", "--from", "2025-01-01", "--until", "2025-01-02", "--config", "firm.yaml") == 4
+    assert "there is no order and no event up to 2025-01-01" in capsys.readouterr().err
+    assert (folder / "warehouse.duckdb").read_bytes() == before
+
+
+def test_an_override_of_nobody_is_refused_and_an_expired_one_is_not(folder, capsys):
+    row = "  - {{account_id: {0}, segment: client, from: 2025-09-01, until: {1}, author: partner, reason: agreed}}\n"
+    written(folder, decisions="overrides:\n" + row.format("A99", "2025-12-31") + row.format("Nobody", "2025-12-31"))
+    assert run_command("run", "--as-of", str(day(1)), "--config", "firm.yaml") == 2
+    assert (
+        f"decisions.yaml: 2 overrides in force on {day(1)} are for accounts or lines without an order or an event up to then: "
+        "'A99', 'Nobody'. Nothing was published."
+    ) in capsys.readouterr().err
+    assert not (folder / "warehouse.duckdb").exists()
+    written(folder, decisions="overrides:\n" + row.format("A99", "2025-09-02"))
+    assert night(1).endswith("verdicts are live in warehouse.duckdb")
+
+
+def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder):
+    written(folder)
+    night(0)
+    before = (folder / "warehouse.duckdb").read_bytes()
+    (folder / "kinder.yaml").write_text((folder / "quick.yaml").read_text().replace("base: 0", "base: 9"))
+    found = compare(load(Path("firm.yaml")), Path("kinder.yaml"))
+    assert found.as_of == day(0)
+    assert set(found.movers["segment"]) == {"customer"}
+    assert set(found.movers["segment_then"]) == {"client"}
+    assert set(found.movers["moved_by"]) == {"base"}
+    assert found.moves["accounts"].sum() == found.movers.height > 0
+    assert (found.movers["score_then"] > found.movers["score"]).all()
+    same = compare(load(Path("firm.yaml")), Path("quick.yaml"))
+    assert (same.movers.height, same.moves.height) == (0, 0)
+    assert (folder / "warehouse.duckdb").read_bytes() == before
+
+
+def test_comparing_with_other_sources_tells_the_accounts_that_would_not_be_there(folder):
+    written(folder)
+    night(0)
+    csv(folder, "fewer.csv", HEADER, *(row for row in orders() if ",A1," not in row))
+    other = (folder / "firm.yaml").read_text().replace("orders.csv", "fewer.csv")
+    (folder / "other.yaml").write_text(other)
+    found = compare(load(Path("firm.yaml")), Path("other.yaml"))
+    assert found.movers.select("account_id", "segment_then", "moved_by").rows() == [("A1", None, "rules")]
+    assert not Path("state/compare").exists()

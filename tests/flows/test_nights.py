@@ -1,0 +1,157 @@
+"""Nights that add to the state make the same tables, to the last digit, as one rebuild from the same landed batches."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.errors import SourceError
+from config.settings import Business
+from config.tables import ENGAGEMENTS, ORDERS, Table
+from flows.ledger import DAY_TABLES, ROLES
+from flows.stages import Run, check_incoming, conform_rows, extract, features, ledger, models
+from flows.state import connected
+from tests.histories import Drawn, histories
+from tests.ingest import firm, source
+from tests.night import POLARS_TYPES
+from tests.rows import Row
+
+pytestmark = pytest.mark.timeout(3600)
+
+FEW = settings(max_examples=settings().max_examples // 15)
+STAGES = (extract, check_incoming, conform_rows, ledger, models, features)
+KEPT = (
+    *(f"{kept}_{role}" for kept in ("checked", "superseded") for role in ROLES),
+    *DAY_TABLES,
+    "conversation_days",
+    "quarantine",
+    "purchase_histories",
+    "account_statistics",
+    "reduced",
+    "fitted",
+    "batches",
+)
+MADE = ("account_lines", "account_features", "row_counts")
+COLUMNS: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What a night finds: files that are new or say something else than before, and the day it counts up to.
+
+    Attributes:
+        as_of: the last day counted.
+        files: per role and file, the rows in it, by their place in the history.
+    """
+
+    as_of: date
+    files: dict[tuple[str, str], list[int]]
+
+
+@dataclass(frozen=True)
+class Nights:
+    """A drawn history, and how it comes."""
+
+    rows: dict[str, list[Row]]
+    deliveries: list[Delivery]
+
+
+@st.composite
+def nights(draw: st.DrawFn) -> Nights:
+    """The rows of some accounts over some nights: late, twice, in files that are delivered again, longer, shorter or other."""
+    drawn: Drawn = draw(histories(most_orders=14, most_engagements=14))
+    rows = {"orders": drawn.orders, "engagements": drawn.engagements}
+    steps = draw(st.lists(st.sampled_from([0, 1, 1, 1, 2, 7, 31, -1]), min_size=1, max_size=3))
+    days = [drawn.as_of - timedelta(days=sum(steps[number:])) for number in range(len(steps) + 1)]
+    deliveries = []
+    for number, day in enumerate(days):
+        files = {
+            (role, name): draw(st.lists(st.integers(0, len(rows[role]) - 1), max_size=len(rows[role])))
+            for role in ROLES
+            for name in draw(st.sets(st.sampled_from(["a", "b", "c", f"night {number}"]), min_size=number == 0))
+            if rows[role]
+        }
+        deliveries.append(Delivery(day, files))
+    if rows["orders"]:
+        deliveries[0].files.setdefault(("orders", "a"), [0])
+    return Nights(rows, deliveries)
+
+
+def write(folder: Path, role: str, name: str, rows: list[Row]) -> None:
+    """A file of a source that calls its columns as we do; a row that is to be refused has a foreign currency or kind."""
+    spoilt = {"orders": {"currency": "EUR"}, "engagements": {"kind": "gossip"}}[role]
+    given = [row | (spoilt if row["reason"] else {}) for row in rows]
+    schema = {column.name: POLARS_TYPES[column.type] for column in COLUMNS[role]}
+    frame = pl.DataFrame([{column: row[column] for column in schema} for row in given], schema=schema)
+    frame.write_parquet(folder / f"{role} {name}.parquet")
+
+
+def sources(folder: Path) -> Business:
+    def of(role: str) -> Row:
+        columns = {column.name: column.name for column in COLUMNS[role]}
+        return source(f"{folder}/{role} *.parquet", columns, name=role)
+
+    return firm(of("orders"), engagements=[of("engagements")], timezone="UTC", state=str(folder / "state"))
+
+
+def run_of(business: Business, as_of: date, **more) -> Run:
+    started = datetime.now(UTC)
+    return Run(business, f"{started:%H%M%S%f}", as_of, more.pop("known_at", None), started, **more)
+
+
+def outcome(run: Run, stages=STAGES) -> dict[str, list[tuple]]:
+    """Every table after a run, rows in the order of their values."""
+    for stage in stages:
+        stage(run)
+    with connected(run.business, run.folder) as con:
+        places = {name: f"state.{name}" for name in KEPT} | {name: f"work.main.{name}" for name in MADE}
+        return {name: con.execute(f"select * from {place} order by all").fetchall() for name, place in places.items()}
+
+
+@contextmanager
+def elsewhere(business: Business) -> Iterator[Business]:
+    """The business with nothing but its landed batches."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(business.state / "landed", Path(folder) / "landed")
+        yield business.model_copy(update={"state": Path(folder)})
+
+
+def rebuilt(run: Run) -> dict[str, list[tuple]]:
+    with elsewhere(run.business) as business:
+        return outcome(replace(run, business=business), STAGES[1:])
+
+
+def assert_same(found: dict[str, list[tuple]], expected: dict[str, list[tuple]]) -> None:
+    for name, rows in expected.items():
+        assert found[name] == rows, name
+
+
+@FEW
+@given(drawn=nights())
+def test_nights_make_what_a_rebuild_makes(drawn):
+    if not drawn.rows["orders"] or not drawn.rows["engagements"]:
+        return
+    with tempfile.TemporaryDirectory() as at:
+        folder = Path(at)
+        for role in ROLES:
+            write(folder, role, "first", drawn.rows[role][:1])
+        business = sources(folder)
+        for delivery in drawn.deliveries:
+            for (role, name), places in delivery.files.items():
+                write(folder, role, name, [drawn.rows[role][place] for place in places])
+            run = run_of(business, delivery.as_of)
+            try:
+                found = outcome(run)
+            except SourceError as error:
+                assert "there is no order and no event up to" in str(error)
+                found = None
+        if found:
+            assert_same(found, rebuilt(run))
