@@ -78,12 +78,14 @@ def show_report(found: Report) -> None:
             [asdict(each) for each in found.reasons], key="reasons", description="Most frequent reasons, by segment"
         )
         create_markdown_artifact(_markdown(found), key="run", description=found.outcome)
-        create_link_artifact(
-            Path(found.warehouse).absolute().as_uri(),
-            link_text=f"schema rapport in {found.warehouse}",
-            key="published",
-            description=found.outcome,
-        )
+        file = Path(found.warehouse)
+        if file.exists():
+            create_link_artifact(
+                file.absolute().as_uri(),
+                link_text=f"schema rapport in {file}",
+                key="published",
+                description=found.outcome,
+            )
 
     _unless_away(show)
 

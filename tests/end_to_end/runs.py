@@ -75,7 +75,7 @@ def hurry(client, automation: str) -> None:
 
 def notice_silence(client, run_id: UUID) -> None:
     """Makes the automation against silence anew, for one run and ten seconds, and has that give a last sign of life."""
-    core = silent_runs_crash("segment-accounts")
+    core = silent_runs_crash(["segment-accounts"])
     alone = {"match": {"prefect.resource.id": f"prefect.flow-run.{run_id}"}, "within": timedelta(seconds=10)}
     trigger = core.trigger.model_copy(update=alone)
     client.create_automation(core.model_copy(update={"name": f"silence of {run_id}", "trigger": trigger}))
