@@ -85,7 +85,7 @@ def _alerts(business: Business, channel: Any, deployments: Sequence[dict[str, An
         trigger=EventTrigger(
             match={
                 "prefect.resource.id": "prefect.flow-run.*",
-                "prefect.resource.name": [f"{business.name} up to *", f"{business.name}, due *"],
+                "prefect.resource.name": [f"{business.name}{rest} *" for rest in (" up to", ", due", " from")],
             },
             expect={"prefect.flow-run.Crashed"},
         ),

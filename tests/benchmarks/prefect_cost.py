@@ -41,10 +41,10 @@ def main(rounds: int) -> None:
             def by_prefect(day: date) -> None:
                 segment_accounts(business="firm", as_of=day)
 
-            days = [FIRST_DAY + timedelta(days=number) for number in range(2 * rounds + 2)]
-            directly(days.pop())
-            by_prefect(days.pop())  # the first of each pays for imports
-            pairs = [(_seconds(directly, days.pop()), _seconds(by_prefect, days.pop())) for _ in range(rounds)]
+            days = iter(FIRST_DAY + timedelta(days=number) for number in range(2 * rounds + 2))
+            directly(next(days))
+            by_prefect(next(days))  # the first of each pays for imports
+            pairs = [(_seconds(directly, next(days)), _seconds(by_prefect, next(days))) for _ in range(rounds)]
     alone, flow = (statistics.median(each) for each in zip(*pairs, strict=True))
     added = statistics.median(each[1] - each[0] for each in pairs)
     print(f"stages alone {alone:.2f} s, as a flow {flow:.2f} s; Prefect adds {added:.2f} s (median of {rounds})")

@@ -151,8 +151,8 @@ def meanwhile(served, tmp_path_factory) -> Generator[Meanwhile]:
         hurry(client, MISSED)
         form = started(client, "ad-hoc", as_of="2026-01-31")
         day = started(client, "nightly", as_of="2026-02-30")
-        killed = started(client, "ad-hoc", business="large", as_of="2026-01-14")
-        large = started(client, "ad-hoc", business="large", as_of="2026-01-15")
+        killed = started(client, "ad-hoc", business="large", as_of="2026-02-10")
+        large = started(client, "ad-hoc", business="large", as_of="2026-02-11")
         pool.submit(killed_at_work, client, served.running, killed)
         yield Meanwhile(
             form,
