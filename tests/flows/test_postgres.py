@@ -233,13 +233,28 @@ def test_a_mapping_that_reads_another_column_reads_the_whole_table(shop):
     assert column(ingested(business).orders, "channel") == ["web", "web"]
 
 
-def test_another_table_or_cursor_is_read_whole(shop):
-    shop.execute(order(1, "2026-01-14 08:00"), "create table later as select * from orders where false")
-    landed(firm(shop.source("orders", ORDERS, **READ_ON)))
-    shop.execute(order(2, "2026-01-01 08:00"))
-    other = shop.source("orders", ORDERS, cursor="at", overlap="1h")
-    assert [batch.rows for batch in landed(firm(other), NEXT_NIGHT)] == [2]
-    assert [batch.rows for batch in landed(firm(shop.source("later", ORDERS, **READ_ON)), NIGHT_AFTER)] == [0]
+@pytest.mark.parametrize(
+    "changed", [{"table": "later"}, {"cursor": "at"}, {"database": "template1"}], ids=["table", "cursor", "database"]
+)
+def test_another_table_or_cursor_is_read_whole(shop, changed):
+    shop.execute(order(1, "2026-01-14 08:00"))
+    given = shop.source("orders", ORDERS | {"updated_at": "changed"}, **READ_ON)
+    landed(firm(given))
+    shop.execute(order(2, "2026-01-01 08:00", day="2026-01-01"), "create table later as select * from orders")
+    other = Database(shop.port, "template1")
+    other.execute("drop table if exists orders", SHOP, order(3, "2026-01-01 08:00"), order(4, "2026-01-01 08:00"))
+    assert [batch.rows for batch in landed(firm(given | changed), NEXT_NIGHT)] == [2]
+
+
+def test_a_night_whose_rows_have_no_time_reads_on_from_where_the_others_came_to(shop):
+    shop.execute(order(1, "2026-01-14 08:00"))
+    business = firm(shop.source("orders", ORDERS, **READ_ON))
+    landed(business)
+    shop.execute("delete from orders", "insert into orders values ('o2', 1, 'B', '2026-01-05', 1)")
+    assert [batch.rows for batch in landed(business, NEXT_NIGHT)] == [1]
+    shop.execute(order(3, "2026-01-01 08:00"))
+    assert landed(business, NIGHT_AFTER) == []
+    assert column(ingested(business).orders, "order_id") == ["o1", "o2"]
 
 
 def test_a_column_whose_type_changes_is_read_on(shop):
@@ -366,6 +381,15 @@ def test_how_the_database_shows_values_by_default_changes_none(shop, setting):
     [row] = taken_in(shop.source("orders", ORDERS | {"quantity": "x"})).orders
     assert (row["ordered_at"], row["quantity"]) == (datetime(2026, 1, 5, 10), 0.30000000000000004)
     assert row["account_id"] == "Zoë"
+
+
+def test_a_row_without_a_number_of_its_own_stays_the_same_however_the_database_shows_it(shop):
+    shop.execute(order(1, "2026-01-14 08:00"))
+    columns = {ours: theirs for ours, theirs in ORDERS.items() if ours != "line_number"}
+    business = firm(shop.source("orders", columns))
+    landed(business)
+    shop.execute(f"alter database {shop.name} set timezone = 'Asia/Tokyo'")
+    assert landed(business, NEXT_NIGHT) == []
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 BC", "294276-12-31"])
