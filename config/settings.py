@@ -14,6 +14,7 @@ from config.codes import Currency, Timezone
 from config.decisions import Decisions, contradictions
 from config.documents import Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
+from config.limits import AMOUNT
 from config.nearest import did_you_mean
 from config.scoring import Ruler
 from config.sources import EngagementSource, OrderSource
@@ -135,8 +136,8 @@ class BusinessFile(Strict):
     gates: Gates = Field(Gates(), description="limits at which a run stops before it publishes")
     memory: str | None = Field(
         None,
-        pattern="^[1-9][0-9]{0,5}(MB|GB|TB|MiB|GiB|TiB)$",
-        description="most memory for DuckDB, such as 4GB",
+        pattern=AMOUNT,
+        description="most memory for DuckDB, such as 4GB; 60 % of the machine's, or of its container's, where not given",
     )
     threads: int | None = Field(
         None, ge=1, le=1024, description="most threads for DuckDB; one a processor where not given"

@@ -104,7 +104,9 @@ def _write(file: Path, role: str, orders: int, rows: str, last_day: date) -> Non
     with duckdb.connect() as con:
         con.execute(MACROS)
         select = ROLES[role][0].format(rows=rows)
-        select = select.replace("$last_day", f"date '{last_day}'").replace("$accounts", str(orders // ORDERS_AN_ACCOUNT))
+        select = select.replace("$last_day", f"date '{last_day}'").replace(
+            "$accounts", str(orders // ORDERS_AN_ACCOUNT)
+        )
         con.execute(f"copy ({select}) to '{file}' (format parquet, compression zstd)")
 
 

@@ -5,8 +5,6 @@ times as many events are made below the directory where they are missing; median
 """
 
 import json
-import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -68,7 +66,9 @@ def _told(what: str, runs: list[list[dict]]) -> float:
     """Prints the medians of each stage and gives the CPU seconds of all but reading the files."""
     print(f"{what:15} {'CPU-s':>8} {'wall-s':>8} {'peak GB':>8} {'spilled':>8}  did")
     for stages in zip(*runs, strict=True):
-        cpu, wall, peak, spilled = (median(each[name] for each in stages) for name in ("cpu", "wall", "peak", "spilled"))
+        cpu, wall, peak, spilled = (
+            median(each[name] for each in stages) for name in ("cpu", "wall", "peak", "spilled")
+        )
         print(f"{stages[0]['stage']:15} {cpu:8.2f} {wall:8.2f} {peak:8.2f} {spilled:8.2f}  {stages[0]['did']}")
     all_cpu = median(sum(each["cpu"] for each in run if each["stage"] != "extract") for run in runs)
     print(f"{'without extract':15} {all_cpu:8.2f}", flush=True)
