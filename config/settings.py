@@ -14,6 +14,7 @@ from config.connections import PostgresConnection, SecretReference
 from config.decisions import Decisions, contradictions
 from config.documents import Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
+from config.limits import AMOUNT
 from config.nearest import did_you_mean
 from config.scoring import Ruler
 from config.sources import EngagementSource, OrderSource
@@ -128,8 +129,8 @@ class BusinessFile(Strict):
     alerts: Alerts = Field(Alerts(), description="who is told of a night that went wrong")
     memory: str | None = Field(
         None,
-        pattern="^[1-9][0-9]{0,5}(MB|GB|TB|MiB|GiB|TiB)$",
-        description="most memory for DuckDB, such as 4GB",
+        pattern=AMOUNT,
+        description="most memory for DuckDB, such as 4GB; 60 % of the machine's, or of its container's, where not given",
     )
     threads: int | None = Field(
         None, ge=1, le=1024, description="most threads for DuckDB; one a processor where not given"

@@ -1,12 +1,15 @@
 """The command line. Imports that cost more than a moment are made by the command that needs them."""
 
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from config.limits import AMOUNT, MEMORY, THREADS
 
 Every = Literal["day", "week", "month"]
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -56,12 +59,15 @@ def run(
     wait: Wait = "0s",
     prefect: Annotated[bool, typer.Option(help="Run as a Prefect flow even without a server of yours.")] = False,
     timings: Annotated[bool, typer.Option(help="Print what each stage cost.")] = False,
+    memory: Annotated[str | None, typer.Option(help="Most memory for DuckDB, such as 4GB.", envvar=MEMORY)] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Most threads for DuckDB.", envvar=THREADS)] = None,
     json: Json = False,
 ) -> None:
     """Run everything once: read the sources, decide, audit, publish."""
     from flows.runs import new_run
     from flows.terminal import print_report, print_timings, with_progress
 
+    _limit(memory, threads)
     path = _business_file(config)
     asked: dict[str, Any] = {
         "as_of": as_of.date() if as_of else None,
@@ -181,6 +187,13 @@ def fit_ruler(
     from flows.terminal import print_fitted
 
     print_fitted(fit(load(_business_file(config)), out), out)
+
+
+def _limit(memory: str | None, threads: int | None) -> None:
+    """Holds all of this process, a Prefect flow in it included, to limits that the command names."""
+    if memory is not None and not re.fullmatch(AMOUNT, memory):
+        raise typer.BadParameter(f"{memory!r} is no amount of memory; write 512MB, 4GB or 4GiB.")
+    os.environ |= {name: str(limit) for name, limit in ((MEMORY, memory), (THREADS, threads)) if limit is not None}
 
 
 def _business_file(config: Path | None) -> Path:

@@ -8,6 +8,7 @@ from typing import Literal
 import duckdb
 
 from config.settings import Business
+from flows import machine
 
 
 def connect(path: Path | None, business: Business) -> duckdb.DuckDBPyConnection:
@@ -17,10 +18,8 @@ def connect(path: Path | None, business: Business) -> duckdb.DuckDBPyConnection:
     con.execute("set autoinstall_known_extensions = false")
     con.execute("set autoload_known_extensions = false")
     con.execute("set enable_progress_bar = false")
-    if business.memory:
-        con.execute(f"set memory_limit = {literal(business.memory)}")
-    if business.threads:
-        con.execute(f"set threads = {business.threads}")
+    con.execute(f"set memory_limit = {literal(machine.memory_limit(business))}")
+    con.execute(f"set threads = {machine.threads(business)}")
     return con
 
 

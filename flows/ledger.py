@@ -4,6 +4,7 @@ Whatever way the rows came, night by night or at once, the tables are the same.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -38,10 +39,8 @@ DAY_TABLES = {
     "contract_terms": DayTable(("account_id", "line", "starts_on", "booked_on", "term_days"), "order_lines"),
     "price_days": DayTable(("account_id", "line", "product_id", "order_day"), "priced_lines"),
     "contact_days": DayTable(("account_id", "line", "contact_day"), "events"),
-    "people_days": DayTable(("account_id", "line", "person_role", "person", "contact_day"), "contacts + order_lines"),
 }
 ANSWER_DAYS = 7
-SILENT_DAYS = 30
 LEDGER = (
     "staging/order_lines",
     "staging/contacts",
@@ -49,11 +48,7 @@ LEDGER = (
     "ledger/conversation_days",
 )
 REDUCED = {
-    "purchase_histories": (
-        "features/occasion_days",
-        "features/order_statistics",
-        "features/purchase_histories",
-    ),
+    "purchase_histories": ("features/purchase_histories",),
     "account_statistics": (
         "features/occasion_days",
         "features/order_statistics",
@@ -171,10 +166,13 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
             "create table due_account_lines as select account_id, line from aged_account_lines "
             f"union select account_id, line from state.due where name = '{name}'"
         )
-    only = "semi join work.reducing.due_account_lines using (account_id, line)" if last else ""
-    for table in (*DAY_TABLES, "conversation_days"):
-        con.execute(f"create view work.reducing.{table} as select * from state.{table} {only}")
     use(con, "work.reducing")
+    kind, only = ("table", "semi join due_account_lines using (account_id, line)") if last else ("view", "")
+    for table in sorted({*DAY_TABLES, "conversation_days"} & _read(REDUCED[name])):
+        con.execute(f"create {kind} {table} as select * from state.{table} {only}")
+    for role in ROLES:
+        con.execute(f"create view checked_{role} as select * from state.checked_{role} {only}")
+        materialise(con, f"staging/{role}", kind="view")
     for part in REDUCED[name]:
         materialise(con, part, days_of(as_of))
     is_changed = last != [(as_of,)] or _differs(con, name)
@@ -223,6 +221,11 @@ def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: Purcha
     return fitted
 
 
+def _read(statements: Sequence[str]) -> set[str]:
+    """The names that statements select from."""
+    return {name for each in statements for name in re.findall(r"(?:from|join) (\w+)", statement(each))}
+
+
 def _added_up(con: duckdb.DuckDBPyConnection, name: str, table: DayTable) -> str:
     """The select of a ledger table's touched rows: what the state has, less what was, and what is now."""
     key = ", ".join(table.key)
@@ -249,18 +252,17 @@ def _added_up(con: duckdb.DuckDBPyConnection, name: str, table: DayTable) -> str
 def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     """Prepares `near`: the events near days on which a night touches conversations, once the state has its rows.
 
-    Whether a message was answered depends on the `ANSWER_DAYS` after it, and whether one opened a conversation on the
-    `SILENT_DAYS` before it. So what changes on a day is read from the same lines' days around it.
+    Whether a message was answered depends on the `ANSWER_DAYS` after it. So what changes on a day changes that many days
+    before it, and is read from as many after it.
     """
     con.execute("create schema near")
     use(con, "work.near")
     personal = "select account_id, line, occurred_on from {}.engagements where is_personal and not is_referral"
     con.execute(f"create table touched_days as {personal.format('before')} union {personal.format('after')}")
-    reach = ANSWER_DAYS + SILENT_DAYS
     con.execute(
         "create view checked_engagements as select * from state.checked_engagements as events where exists ("
         "select 1 from touched_days as days where events.account_id = days.account_id and events.line = days.line "
-        f"and events.occurred_on between days.occurred_on - {reach} and days.occurred_on + {reach})"
+        f"and events.occurred_on between days.occurred_on - {ANSWER_DAYS} and days.occurred_on + {ANSWER_DAYS})"
     )
     materialise(con, "staging/engagements", kind="view")
     materialise(con, "staging/contacts", kind="view")
@@ -270,7 +272,7 @@ def _converse(con: duckdb.DuckDBPyConnection) -> None:
     touched = (
         "exists (select 1 from touched_days as touched where days.account_id = touched.account_id "
         "and days.line = touched.line and days.contact_day "
-        f"between touched.occurred_on - {ANSWER_DAYS} and touched.occurred_on + {SILENT_DAYS})"
+        f"between touched.occurred_on - {ANSWER_DAYS} and touched.occurred_on)"
     )
     con.execute(f"delete from state.conversation_days as days where {touched}")
     found = statement("ledger/conversation_days")

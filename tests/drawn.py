@@ -8,6 +8,7 @@ from typing import Any
 
 import duckdb
 
+from flows.conform import keep_latest
 from flows.duck import materialise
 from flows.ledger import days_of
 
@@ -66,3 +67,9 @@ def result(con: duckdb.DuckDBPyConnection, name: str, as_of: date | None = None)
     """All rows of the statement `sql/<name>.sql`, `ordered`."""
     materialise(con, name, days_of(as_of) if as_of else None)
     return rows_of(con, name.rsplit("/", 1)[-1])
+
+
+def standing_rows(con: duckdb.DuckDBPyConnection, role: str) -> list[Row]:
+    """All rows of a role's checked table as they stand after conform, `ordered`."""
+    keep_latest(con, role)
+    return result(con, f"staging/{role}")

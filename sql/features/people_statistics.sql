@@ -1,25 +1,51 @@
 -- One row: who an account deals with in one line, in the 365 days from $year_from to $as_of.
--- From people_days; a handler serves an order day once, however many lines it has. people_n_ln_n is the sum of n ln n over the account's people with n >= 2 contacts, as a decimal, so that the order of
--- rows changes nothing.
-with people as (
+-- From engagements (personal events) and orders (a handler serves an order day once, however many lines it has). people_n_ln_n is the sum
+-- of n ln n over the account's people with n >= 2 contacts, as a decimal, so that the order of rows changes nothing.
+with handlers as (
     select
         account_id,
         line,
-        person_role,
-        person,
-        sum(contacts + case when order_lines > 0 then 1 else 0 end) as contacts
-    from people_days
-    where contact_day >= $year_from and contact_day <= $as_of
-    group by account_id, line, person_role, person
+        handler,
+        count(*) as contacts
+    from engagements
+    where is_personal and handler is not null and occurred_on >= $year_from and occurred_on <= $as_of
+    group by account_id, line, handler
+    union all
+    select
+        account_id,
+        line,
+        handler,
+        count(distinct ordered_on) as contacts
+    from orders
+    where amount > 0 and not is_cancelled and handler is not null and ordered_on >= $year_from and ordered_on <= $as_of
+    group by account_id, line, handler
+),
+
+people as (
+    select
+        account_id,
+        line,
+        sum(contacts) as handled,
+        cast(null as bigint) as met
+    from handlers
+    group by account_id, line, handler
+    union all
+    select
+        account_id,
+        line,
+        cast(null as bigint) as handled,
+        count(*) as met
+    from engagements
+    where is_personal and contact is not null and occurred_on >= $year_from and occurred_on <= $as_of
+    group by account_id, line, contact
 )
 
 select
     account_id,
     line,
-    sum(contacts) filter (where person_role = 'handler') as handled_contacts_12m,
-    max(contacts) filter (where person_role = 'handler') as top_handler_contacts_12m,
-    sum(contacts) filter (where person_role = 'contact' and contacts >= 2) as people_contacts_12m,
-    sum(cast(contacts * ln(contacts) as decimal(28, 12))) filter (where person_role = 'contact' and contacts >= 2)
-        as people_n_ln_n_12m
+    sum(handled) as handled_contacts_12m,
+    max(handled) as top_handler_contacts_12m,
+    sum(met) filter (where met >= 2) as people_contacts_12m,
+    sum(cast(met * ln(met) as decimal(28, 12))) filter (where met >= 2) as people_n_ln_n_12m
 from people
 group by account_id, line

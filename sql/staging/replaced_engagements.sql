@@ -1,12 +1,11 @@
 -- One row: a fit row that a later version of the same event replaces, by its batch and position.
--- From checked_engagements. Later is what was written later; ties: the batch known later, then the greater values.
+-- From checked_engagements. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
+-- a hash is quick to tell; two rows that share one by chance are told apart after.
 with repeated as (
-    select
-        source,
-        event_id
+    select hash(source, event_id) as identity_hash
     from checked_engagements
     where reason is null
-    group by source, event_id
+    group by hash(source, event_id)
     having count(*) > 1
 ),
 
@@ -14,9 +13,7 @@ contested as (
     select checked_engagements.*
     from checked_engagements
     inner join repeated
-        on
-            checked_engagements.source = repeated.source
-            and checked_engagements.event_id is not distinct from repeated.event_id
+        on hash(checked_engagements.source, checked_engagements.event_id) = repeated.identity_hash
     where checked_engagements.reason is null
 ),
 

@@ -1,13 +1,11 @@
 -- One row: a fit row that a later version of the same order line replaces, by its batch and position.
--- From checked_orders. Later is what was written later; ties: the batch known later, then the greater values.
+-- From checked_orders. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
+-- a hash is quick to tell; two rows that share one by chance are told apart after.
 with repeated as (
-    select
-        source,
-        order_id,
-        line_number
+    select hash(source, order_id, line_number) as identity_hash
     from checked_orders
     where reason is null
-    group by source, order_id, line_number
+    group by hash(source, order_id, line_number)
     having count(*) > 1
 ),
 
@@ -15,10 +13,7 @@ contested as (
     select checked_orders.*
     from checked_orders
     inner join repeated
-        on
-            checked_orders.source = repeated.source
-            and checked_orders.order_id = repeated.order_id
-            and checked_orders.line_number is not distinct from repeated.line_number
+        on hash(checked_orders.source, checked_orders.order_id, checked_orders.line_number) = repeated.identity_hash
     where checked_orders.reason is null
 ),
 

@@ -1,5 +1,6 @@
 """account_lines.sql: an account in one line, and all its statistics."""
 
+from flows.duck import materialise
 from tests.drawn import Row, drawn, ordered, put, result
 
 COUNTS = [
@@ -53,6 +54,7 @@ UNKNOWN = [
     "last_contact_on",
     "first_two_way_on",
     "last_two_way_on",
+    "last_co_development_on",
 ]
 
 
@@ -62,6 +64,11 @@ def account_lines(*rows: Row) -> list[Row]:
     return ordered(nothing | row for row in rows)
 
 
+def lines_of(con) -> list[Row]:
+    materialise(con, "features/account_statistics")
+    return result(con, "features/account_lines")
+
+
 def known(text: str) -> Row:
     return drawn(text, account_id="A", line="all")[0]
 
@@ -69,7 +76,7 @@ def known(text: str) -> Row:
 def test_every_account_and_line_with_an_order_or_an_event_has_one_row(con):
     put(con, "order_statistics", drawn("account_id line\nA all\nA law\nB all"))
     put(con, "contact_statistics", drawn("account_id line\nA law\nC all"))
-    assert result(con, "features/account_lines") == account_lines(
+    assert lines_of(con) == account_lines(
         {"account_id": "A"}, {"account_id": "A", "line": "law"}, {"account_id": "B"}, {"account_id": "C"}
     )
 
@@ -109,10 +116,11 @@ def test_a_row_holds_all_the_statistics_of_its_account_and_line(con):
         """
     ) | known(
         """
-        personal_contacts_12m  live_contact_days_12m  co_development_mass  referrals_24m  scores_12m  score_sum_12m
-        20                     8                      1.5                  2              3           2.25
+        personal_contacts_12m  live_contact_days_12m  referrals_24m  scores_12m  score_sum_12m
+        20                     8                      2              3           2.25
         """
     )
+    developments = known("last_co_development_on co_development_mass\n2026-01-30 1.5")
     active = known("active_months\n11")
     put(con, "order_statistics", [orders | channels])
     put(con, "monthly_revenue", [months])
@@ -121,10 +129,11 @@ def test_a_row_holds_all_the_statistics_of_its_account_and_line(con):
     put(con, "people_statistics", [people])
     put(con, "price_statistics", [prices])
     put(con, "contact_statistics", [contacts])
+    put(con, "co_development_statistics", [developments])
     put(con, "active_months", [active])
-    every = orders | channels | months | contracts | talk | people | prices | contacts | active
+    every = orders | channels | months | contracts | talk | people | prices | contacts | developments | active
     assert set(every) == {"account_id", "line", *COUNTS, *UNKNOWN}
-    assert result(con, "features/account_lines") == [every]
+    assert lines_of(con) == [every]
 
 
 def test_statistics_of_another_line_or_account_stay_out(con):
@@ -135,7 +144,16 @@ def test_statistics_of_another_line_or_account_stay_out(con):
         ("conversation_statistics", "sent_12m"),
         ("people_statistics", "handled_contacts_12m"),
         ("price_statistics", "priced_lines_12m"),
+        ("co_development_statistics", "co_development_mass"),
         ("active_months", "active_months"),
     ):
         put(con, table, drawn(f"account_id line {statistic}\nA law 5\nB all 5"))
-    assert result(con, "features/account_lines") == account_lines({"occasions": 1})
+    assert lines_of(con) == account_lines({"occasions": 1})
+
+
+def test_lines_with_a_list_price_count_beside_those_compared_with_others(con):
+    listed = "occasions listed_lines_12m listed_12m listed_premium_12m\n1 4 300 1.5"
+    put(con, "order_statistics", [known(listed)])
+    put(con, "price_statistics", [known("priced_lines_12m priced_12m weighted_premium_12m\n3 200 -0.25")])
+    both = {"priced_lines_12m": 7, "priced_12m": 500, "weighted_premium_12m": 1.25}
+    assert lines_of(con) == account_lines({"occasions": 1} | both)

@@ -24,7 +24,6 @@ STATISTICS = [
     "inbound_12m",
     "outbound_12m",
     "live_contact_days_12m",
-    "co_development_mass",
     "referrals_24m",
     "scores_12m",
     "score_sum_12m",
@@ -76,19 +75,6 @@ def test_live_contacts_are_counted_by_the_day(con):
     given = f"contact_day live_contacts\n{LAST_OUT} 1\n{FIRST_IN} 3\n2026-03-30 0\n2026-03-31 1\n2026-04-01 1"
     put(con, "contact_days", days(given))
     assert result(con, "features/contact_statistics", AS_OF) == statistics("live_contact_days_12m\n2")
-
-
-def test_a_part_in_development_is_worth_half_after_180_days_and_nothing_after_365(con):
-    given = f"""
-        contact_day  co_developments
-        {LAST_OUT}   1000
-        2025-04-05   4
-        2025-10-02   4
-        2026-03-31   1
-        2026-04-01   1000
-    """
-    put(con, "contact_days", days(given))
-    assert result(con, "features/contact_statistics", AS_OF) == statistics("co_development_mass\n4.0")
 
 
 def test_referrals_count_for_730_days(con):

@@ -9,17 +9,23 @@ AMOUNTS = [
     f"{part}_amount" for part in ("custom", "custom_known", "recurring", "recurring_known", "service", "service_known")
 ]
 
+LISTED = ["listed_amount", "listed_premium", "listed_lines"]
+
 
 def booked(text: str) -> list[Row]:
     """Rows of order_days: what is not drawn is 0, and booked on its day."""
-    zero = dict.fromkeys([*AMOUNTS, "self_service_lines", "channel_known_lines"], 0)
+    zero = dict.fromkeys([*AMOUNTS, *LISTED, "self_service_lines", "channel_known_lines"], 0)
     rows = drawn(text, account_id="A", line="all", amount=100, **zero)
     return [{"booked_on": row["order_day"]} | row for row in rows]
 
 
 def days(text: str) -> list[Row]:
     """The days expected: what is not drawn is an occasion of 100 without a channel."""
-    zero = dict.fromkeys(AMOUNTS, 0) | {"is_channel_known": False, "is_self_service": False, "gap_days": None}
+    zero = dict.fromkeys([*AMOUNTS, *LISTED], 0) | {
+        "is_channel_known": False,
+        "is_self_service": False,
+        "gap_days": None,
+    }
     rows = drawn(text, account_id="A", line="all", amount=100, is_occasion=True, **zero)
     return ordered(row | {"order_month": row["order_day"].replace(day=1)} for row in rows)
 
@@ -115,7 +121,7 @@ def test_a_day_is_self_service_where_all_its_lines_of_known_channel_are(con):
 
 
 def test_amounts_of_each_kind_add_up_over_bookings(con):
-    for part in AMOUNTS:
+    for part in [*AMOUNTS, *LISTED]:
         given = f"""
             order_day   booked_on   {part}
             2026-03-01  2026-03-01  10

@@ -15,7 +15,7 @@ KINDS = ["custom", "custom_known", "recurring", "recurring_known", "service", "s
 def days(text: str) -> list[Row]:
     """Rows of occasion_days: what is not drawn is 0, or an occasion of 100."""
     flags = {"is_occasion": True, "is_channel_known": False, "is_self_service": False}
-    zero = dict.fromkeys([f"{kind}_amount" for kind in KINDS], 0)
+    zero = dict.fromkeys([*(f"{kind}_amount" for kind in KINDS), "listed_amount", "listed_premium", "listed_lines"], 0)
     return drawn(text, account_id="A", line="all", amount=100, **flags, **zero)
 
 
@@ -23,7 +23,13 @@ def statistics(**known) -> Row:
     """The row expected: what is not said is 0 or unknown."""
     gaps = ["gaps_12m", "gap_days_12m", "gap_days_squared_12m"]
     counts = ["occasions", "occasions_12m", *gaps, "channel_known_days_12m", "self_service_days_12m"]
-    money = ["repeat_revenue", *(f"{kind}_12m" for kind in KINDS)]
+    money = [
+        "repeat_revenue",
+        "listed_12m",
+        "listed_premium_12m",
+        "listed_lines_12m",
+        *(f"{kind}_12m" for kind in KINDS),
+    ]
     unknown = dict.fromkeys(["first_order_on", "last_order_on", "revenue_total", "revenue_12m"])
     return {"account_id": "A", "line": "all"} | dict.fromkeys([*counts, *money], 0) | unknown | known
 

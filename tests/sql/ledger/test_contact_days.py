@@ -21,7 +21,7 @@ def events(text: str) -> list[Row]:
 def days(text: str) -> list[Row]:
     on = drawn("contact_day\n2026-03-01")[0]
     zero = dict.fromkeys([*FLAGS.values(), "scores", "score_sum"], 0)
-    return ordered(drawn(text, account_id="A", line="all", **on, **zero))
+    return ordered({"events": 1} | row for row in drawn(text, account_id="A", line="all", **on, **zero))
 
 
 def test_events_are_counted_by_account_line_and_day(con):
@@ -36,11 +36,11 @@ def test_events_are_counted_by_account_line_and_day(con):
     """
     put(con, "engagements", events(given))
     expected = """
-        account_id  line  contact_day  personal_contacts
-        A           all   2026-03-01   2
-        A           all   2026-03-02   1
-        A           law   2026-03-01   1
-        B           all   2026-03-01   0
+        account_id  line  contact_day  personal_contacts  events
+        A           all   2026-03-01   2                  3
+        A           all   2026-03-02   1                  1
+        A           law   2026-03-01   1                  1
+        B           all   2026-03-01   0                  1
     """
     assert result(con, "ledger/contact_days") == days(expected)
 
@@ -48,12 +48,12 @@ def test_events_are_counted_by_account_line_and_day(con):
 def test_each_kind_of_event_is_counted_by_itself(con):
     for flag, count in FLAGS.items():
         put(con, "engagements", events(f"{flag}\nyes\nyes\nno"))
-        assert result(con, "ledger/contact_days") == days(f"{count}\n2")
+        assert result(con, "ledger/contact_days") == days(f"{count} events\n2 3")
 
 
 def test_scores_are_counted_and_added_up_where_given(con):
     put(con, "engagements", events("score\n0.25\n0.5\n-\n0\n1"))
-    assert result(con, "ledger/contact_days") == days("scores score_sum\n4 1.75")
+    assert result(con, "ledger/contact_days") == days("scores score_sum events\n4 1.75 5")
 
 
 def test_scores_keep_fifteen_places(con):

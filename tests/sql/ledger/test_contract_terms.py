@@ -12,7 +12,7 @@ def lines(text: str) -> list[Row]:
 
 def terms(text: str) -> list[Row]:
     on = drawn("starts_on booked_on\n2026-03-01 2026-03-01")[0]
-    return ordered(drawn(text, account_id="A", line="all", amount=100, **on))
+    return ordered({"order_lines": 1} | row for row in drawn(text, account_id="A", line="all", amount=100, **on))
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_what_is_not_recurring_is_no_contract(con):
 
 def test_a_contract_without_a_term_runs_for_a_month(con):
     put(con, "order_lines", lines("term_months amount\n- 100\n1 30"))
-    assert result(con, "ledger/contract_terms") == terms("term_days amount\n30 130")
+    assert result(con, "ledger/contract_terms") == terms("term_days amount order_lines\n30 130 2")
 
 
 def test_contracts_add_up_by_account_line_first_day_booking_and_term(con):
@@ -46,12 +46,12 @@ def test_contracts_add_up_by_account_line_first_day_booking_and_term(con):
     """
     put(con, "order_lines", lines(given))
     expected = """
-        account_id  line  starts_on   booked_on   term_days  amount
-        A           all   2026-03-01  2026-03-01  365        1800
-        A           all   2026-03-01  2026-05-01  365        -600
-        A           all   2026-03-01  2026-03-01  60         80
-        A           all   2026-03-02  2026-03-02  365        40
-        A           law   2026-03-01  2026-03-01  365        20
-        B           all   2026-03-01  2026-03-01  365        10
+        account_id  line  starts_on   booked_on   term_days  amount  order_lines
+        A           all   2026-03-01  2026-03-01  365        1800    2
+        A           all   2026-03-01  2026-05-01  365        -600    1
+        A           all   2026-03-01  2026-03-01  60         80      1
+        A           all   2026-03-02  2026-03-02  365        40      1
+        A           law   2026-03-01  2026-03-01  365        20      1
+        B           all   2026-03-01  2026-03-01  365        10      1
     """
     assert result(con, "ledger/contract_terms") == terms(expected)

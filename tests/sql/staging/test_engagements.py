@@ -3,7 +3,7 @@
 import pytest
 
 from config.rules import KINDS
-from tests.drawn import Row, drawn, ordered, put, result
+from tests.drawn import Row, drawn, ordered, put, standing_rows
 
 NOON = drawn("occurred_at occurred_on\n2026-03-01T12:00 2026-03-01")[0]
 FLAGS = ["is_personal", "is_live", "is_inbound", "is_outbound", "is_co_development", "is_referral"]
@@ -13,7 +13,8 @@ def checked(text: str) -> list[Row]:
     """Checked rows: what is not drawn is as ordinary as can be."""
     known_at = drawn("known_at\n2026-04-01T02:00")[0]
     ordinary = {"source": "mail", "account_id": "A", "line": "all", "kind": "email", "direction": "inbound"}
-    return drawn(text, **ordinary, **NOON, **known_at)
+    rows = drawn(text, batch="b1", **ordinary, **NOON, **known_at)
+    return [row | {"position": position} for position, row in enumerate(rows)]
 
 
 def standing(text: str) -> list[Row]:
@@ -27,7 +28,7 @@ def standing(text: str) -> list[Row]:
 def counted(con, text: str) -> list[tuple]:
     """What each drawn event counts as, its flags by name."""
     put(con, "checked_engagements", [row | {"event_id": str(number)} for number, row in enumerate(checked(text))])
-    found = sorted(result(con, "staging/engagements"), key=lambda row: row["event_id"])
+    found = sorted(standing_rows(con, "engagements"), key=lambda row: row["event_id"])
     return [tuple(name for name in FLAGS if row[name]) for row in found]
 
 
@@ -41,7 +42,7 @@ def test_the_version_of_an_event_that_was_written_last_stands(con):
         e2        p1       -
     """
     put(con, "checked_engagements", checked(given))
-    assert result(con, "staging/engagements") == standing("event_id contact\ne1 p2\ne2 p1")
+    assert standing_rows(con, "engagements") == standing("event_id contact\ne1 p2\ne2 p1")
 
 
 def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
@@ -51,7 +52,7 @@ def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
         e1        p2       2026-04-01T02:00
     """
     put(con, "checked_engagements", checked(given))
-    assert result(con, "staging/engagements") == standing("event_id contact\ne1 p1")
+    assert standing_rows(con, "engagements") == standing("event_id contact\ne1 p1")
 
 
 TIES = [
@@ -70,13 +71,13 @@ TIES = [
 def test_a_tie_goes_to_the_greater_value_whatever_the_order_of_rows(con, column, less, more):
     for first, second in ((less, more), (more, less)):
         put(con, "checked_engagements", checked(f"event_id {column}\ne1 {first}\ne1 {second}"))
-        assert result(con, "staging/engagements") == standing(f"event_id {column}\ne1 {more}")
+        assert standing_rows(con, "engagements") == standing(f"event_id {column}\ne1 {more}")
 
 
 @pytest.mark.parametrize("column", ["thread_id", "in_reply_to", "contact", "handler"])
 def test_a_tie_goes_to_the_value_that_is_given(con, column):
     put(con, "checked_engagements", checked(f"event_id {column}\ne1 -\ne1 x\ne1 -"))
-    assert result(con, "staging/engagements") == standing(f"event_id {column}\ne1 x")
+    assert standing_rows(con, "engagements") == standing(f"event_id {column}\ne1 x")
 
 
 def test_a_tie_between_a_direction_and_another_goes_to_the_greater_word(con):
@@ -85,17 +86,17 @@ def test_a_tie_between_a_direction_and_another_goes_to_the_greater_word(con):
         ("is_personal", "is_outbound"),
     ]
     put(con, "checked_engagements", checked("event_id direction\ne1 outbound\ne1 inbound"))
-    assert [row["direction"] for row in result(con, "staging/engagements")] == ["outbound"]
+    assert [row["direction"] for row in standing_rows(con, "engagements")] == ["outbound"]
 
 
 def test_a_version_marked_as_bulk_stands_before_one_that_is_not_or_does_not_say(con):
     put(con, "checked_engagements", checked("event_id is_bulk\ne1 -\ne1 yes\ne1 no"))
-    assert [row["is_personal"] for row in result(con, "staging/engagements")] == [False]
+    assert [row["is_personal"] for row in standing_rows(con, "engagements")] == [False]
 
 
 def test_an_exact_duplicate_counts_once(con):
     put(con, "checked_engagements", checked("event_id\ne1\ne1\ne1"))
-    assert result(con, "staging/engagements") == standing("event_id\ne1")
+    assert standing_rows(con, "engagements") == standing("event_id\ne1")
 
 
 def test_a_refused_row_never_stands_not_even_as_the_latest_version(con):
@@ -106,12 +107,12 @@ def test_a_refused_row_never_stands_not_even_as_the_latest_version(con):
         e2        p1       -                 unfit
     """
     put(con, "checked_engagements", checked(given))
-    assert result(con, "staging/engagements") == standing("event_id contact\ne1 p1")
+    assert standing_rows(con, "engagements") == standing("event_id contact\ne1 p1")
 
 
 def test_the_same_numbers_in_two_sources_are_two_events(con):
     put(con, "checked_engagements", checked("event_id source\ne1 mail\ne1 phone"))
-    assert result(con, "staging/engagements") == standing("event_id source\ne1 mail\ne1 phone")
+    assert standing_rows(con, "engagements") == standing("event_id source\ne1 mail\ne1 phone")
 
 
 def test_a_message_counts_for_the_side_that_sent_it_and_a_mutual_one_for_both(con):

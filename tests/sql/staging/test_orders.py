@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.drawn import Row, drawn, ordered, put, result
+from tests.drawn import Row, drawn, ordered, put, standing_rows
 
 NOON = drawn("ordered_at ordered_on\n2026-03-01T12:00 2026-03-01")[0]
 UNKNOWN = [
@@ -23,7 +23,8 @@ def checked(text: str) -> list[Row]:
     """Checked rows: what is not drawn is as ordinary as can be."""
     known_at = drawn("known_at\n2026-04-01T02:00")[0]
     ordinary = {"source": "shop", "line_number": "1", "account_id": "A", "line": "all", "amount": 100}
-    return drawn(text, **ordinary, **NOON, **known_at)
+    rows = drawn(text, batch="b1", **ordinary, **NOON, **known_at)
+    return [row | {"position": position} for position, row in enumerate(rows)]
 
 
 def standing(text: str) -> list[Row]:
@@ -48,7 +49,7 @@ def test_the_version_of_a_line_that_was_written_last_stands(con):
         o1        120
         o2        70
     """
-    assert result(con, "staging/orders") == standing(expected)
+    assert standing_rows(con, "orders") == standing(expected)
 
 
 def test_a_version_with_a_time_comes_after_one_without(con):
@@ -58,7 +59,7 @@ def test_a_version_with_a_time_comes_after_one_without(con):
         o1        120     -                 2026-04-02T02:00
     """
     put(con, "checked_orders", checked(given))
-    assert result(con, "staging/orders") == standing("order_id amount\no1 100")
+    assert standing_rows(con, "orders") == standing("order_id amount\no1 100")
 
 
 def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
@@ -70,7 +71,7 @@ def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
         o2        120     -                 2026-04-01T02:00
     """
     put(con, "checked_orders", checked(given))
-    assert result(con, "staging/orders") == standing("order_id amount\no1 100\no2 100")
+    assert standing_rows(con, "orders") == standing("order_id amount\no1 100\no2 100")
 
 
 TIES = [
@@ -96,7 +97,7 @@ def test_a_tie_goes_to_the_greater_value_whatever_the_order_of_rows(con, column,
     for first, second in ((less, more), (more, less)):
         put(con, "checked_orders", checked(f"order_id {column}\no1 {first}\no1 {second}"))
         expected = "order_id\no1" if column == "status" else f"order_id {column}\no1 {more}"
-        assert result(con, "staging/orders") == standing(expected)
+        assert standing_rows(con, "orders") == standing(expected)
 
 
 @pytest.mark.parametrize("column", [column for column, *_ in TIES if column not in ("amount", "account_id", "line")])
@@ -104,7 +105,7 @@ def test_a_tie_goes_to_the_value_that_is_given(con, column):
     given = next(more for name, _, more in TIES if name == column)
     put(con, "checked_orders", checked(f"order_id {column}\no1 -\no1 {given}\no1 -"))
     expected = "order_id\no1" if column == "status" else f"order_id {column}\no1 {given}"
-    assert result(con, "staging/orders") == standing(expected)
+    assert standing_rows(con, "orders") == standing(expected)
 
 
 def test_a_tie_between_times_goes_to_the_later(con):
@@ -118,12 +119,12 @@ def test_a_tie_between_times_goes_to_the_later(con):
         order_id  ordered_at        ordered_on
         o1        2026-03-02T12:00  2026-03-02
     """
-    assert result(con, "staging/orders") == standing(expected)
+    assert standing_rows(con, "orders") == standing(expected)
 
 
 def test_an_exact_duplicate_counts_once(con):
     put(con, "checked_orders", checked("order_id\no1\no1\no1"))
-    assert result(con, "staging/orders") == standing("order_id\no1")
+    assert standing_rows(con, "orders") == standing("order_id\no1")
 
 
 def test_a_refused_row_never_stands_not_even_as_the_latest_version(con):
@@ -134,12 +135,12 @@ def test_a_refused_row_never_stands_not_even_as_the_latest_version(con):
         o2        100     2026-03-01T12:00  unfit
     """
     put(con, "checked_orders", checked(given))
-    assert result(con, "staging/orders") == standing("order_id amount\no1 100")
+    assert standing_rows(con, "orders") == standing("order_id amount\no1 100")
 
 
 def test_the_same_numbers_in_two_sources_are_two_orders(con):
     put(con, "checked_orders", checked("order_id source\no1 shop\no1 till"))
-    assert result(con, "staging/orders") == standing("order_id source\no1 shop\no1 till")
+    assert standing_rows(con, "orders") == standing("order_id source\no1 shop\no1 till")
 
 
 def test_a_status_takes_a_line_out_in_its_four_spellings_alone(con):
@@ -162,4 +163,4 @@ def test_a_status_takes_a_line_out_in_its_four_spellings_alone(con):
         o5        no
         o6        no
     """
-    assert result(con, "staging/orders") == standing(expected)
+    assert standing_rows(con, "orders") == standing(expected)
