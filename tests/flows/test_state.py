@@ -1,0 +1,107 @@
+"""What lasts between nights: made anew where it does not fit, left alone by a run of the past."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from config.errors import ConfigurationError, SourceError
+from flows import machine
+from flows.stages import check_incoming, extract
+from flows.state import FILE
+from tests.flows.test_nights import STAGES, assert_same, outcome, rebuilt, run_of, sources, write
+from tests.rows import engagement, order
+
+pytestmark = pytest.mark.timeout(900)
+
+DAY = date(2025, 1, 10)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A firm after its first night."""
+    deliver(tmp_path, 0)
+    outcome(run_of(sources(tmp_path), DAY))
+    return tmp_path
+
+
+def deliver(folder: Path, number: int) -> None:
+    on = DAY + timedelta(days=number)
+    write(folder, "orders", f"{number}", [order(on, order_id=f"o{number}", account_id="AB"[number % 2], line="law")])
+    write(folder, "engagements", f"{number}", [engagement(on, event_id=f"e{number}", account_id="A", line="law")])
+
+
+def checked(run) -> str:
+    extract(run)
+    return check_incoming(run)
+
+
+def test_a_night_reads_the_new_rows_alone(folder):
+    deliver(folder, 1)
+    assert checked(run_of(sources(folder), DAY)) == "1 orders, 1 engagements read, 0 orders, 0 engagements unfit"
+
+
+def test_a_night_without_anything_new_reads_nothing_and_makes_the_same(folder):
+    run = run_of(sources(folder), DAY)
+    found = outcome(run)
+    assert checked(run_of(sources(folder), DAY)) == "0 orders, 0 engagements read, 0 orders, 0 engagements unfit"
+    assert_same(found, rebuilt(run))
+
+
+def test_a_state_that_cannot_be_read_is_made_anew(folder):
+    deliver(folder, 1)
+    (folder / "state" / FILE).write_bytes(b"no database")
+    run = run_of(sources(folder), DAY + timedelta(days=1))
+    assert checked(run).endswith("the state is made anew: it could not be read")
+    assert_same(outcome(run), rebuilt(run))
+
+
+def test_a_log_that_an_old_state_left_does_not_spoil_the_new_one(folder):
+    (folder / "state" / FILE).unlink()
+    (folder / "state" / f"{FILE}.wal").write_bytes(b"of another file")
+    run = run_of(sources(folder), DAY)
+    assert_same(outcome(run), rebuilt(run))
+
+
+@pytest.mark.parametrize("change", [{"timezone": "Asia/Tokyo"}, {"currency": "EUR"}])
+def test_another_zone_or_currency_makes_the_state_anew(folder, change):
+    run = run_of(sources(folder).model_copy(update=change), DAY)
+    assert "the state is made anew: the configuration" in checked(run)
+
+
+def test_another_mapping_makes_the_state_anew(folder):
+    business = sources(folder)
+    mapped = business.sources.orders[0]
+    other = mapped.model_copy(update={"columns": mapped.columns | {"handler": "channel"}})
+    changed = business.sources.model_copy(update={"orders": (other,)})
+    run = run_of(business.model_copy(update={"sources": changed}), DAY)
+    assert "the state is made anew: the configuration" in checked(run)
+
+
+def test_a_run_of_what_was_known_then_leaves_the_state_alone(folder):
+    with duckdb.connect(folder / "state" / FILE) as con:
+        known_at = con.execute("select max(known_at) from checked_orders").fetchall()[0][0]
+    deliver(folder, 1)
+    later = outcome(run_of(sources(folder), DAY + timedelta(days=1)))
+    content = (folder / "state" / FILE).read_bytes()
+    then = run_of(sources(folder), DAY + timedelta(days=1), known_at=known_at)
+    found = outcome(then, STAGES[1:])
+    assert [row[0] for row in found["account_lines"]] == ["A"]
+    assert (folder / "state" / FILE).read_bytes() == content
+    assert_same(outcome(run_of(sources(folder), DAY + timedelta(days=1))), later)
+
+
+def test_too_little_room_is_told_before_anything_is_filled(folder, monkeypatch):
+    (folder / "state" / FILE).unlink()
+    needed = machine.shutil.disk_usage(folder).free + 1
+    with pytest.raises(ConfigurationError, match="MiB are free on this disk, and a state may take") as told:
+        machine.require_room(folder, needed, "a state")
+    assert str(told.value).endswith("Nothing was published. Make room, or give `state` another place.")
+
+
+def test_a_day_without_any_row_makes_nothing(folder):
+    with pytest.raises(SourceError, match="there is no order and no event up to 2024-12-31"):
+        outcome(run_of(sources(folder), date(2024, 12, 31)))
+    run = run_of(sources(folder), DAY)
+    assert_same(outcome(run), rebuilt(run))
