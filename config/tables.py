@@ -159,7 +159,9 @@ SEGMENT_SUMMARY: Table = (
     Column("revenue_12m", MONEY, "money", "their revenue of the last 365 days", True),
     Column("revenue_share", "DOUBLE", "0 to 1", "their part of the line's revenue; NULL where that is not positive"),
     Column("revenue_stability", "DOUBLE", "0 to 1", "mean evenness of their monthly revenue"),
-    Column("entered_accounts", "BIGINT", "count", "of these, not in this segment on the last day published before", True),
+    Column(
+        "entered_accounts", "BIGINT", "count", "of these, not in this segment on the last day published before", True
+    ),
     Column(
         "left_accounts",
         "BIGINT",

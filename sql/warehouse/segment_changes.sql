@@ -1,20 +1,20 @@
--- One row: an account in one line of business, or as a whole ('*'), whose segment is another than on the last day published before.
+-- One row: an account in one line of business, or as a whole ('*'), whose segment is another than on the last day published earlier.
 -- From verdicts (of the day) and standings_before (what the last day before left); money in the reporting currency.
 select
     cast($as_of as date) as as_of,
     verdicts.segment,
-    before.segment as previous_segment,
+    earlier.segment as previous_segment,
     verdicts.score,
     verdicts.revenue_12m,
-    coalesce(verdicts.account_id, before.account_id) as account_id,
-    coalesce(verdicts.line, before.line) as line,
+    coalesce(verdicts.account_id, earlier.account_id) as account_id,
+    coalesce(verdicts.line, earlier.line) as line,
     case
-        when before.account_id is null then 'entered'
+        when earlier.account_id is null then 'entered'
         when verdicts.account_id is null then 'left'
         else 'moved'
     end as change,
     coalesce(verdicts.because, 'no longer known') as because
 from verdicts
-full outer join standings_before as before
-    on verdicts.account_id = before.account_id and verdicts.line = before.line
-where verdicts.segment is distinct from before.segment
+full outer join standings_before as earlier
+    on verdicts.account_id = earlier.account_id and verdicts.line = earlier.line
+where verdicts.segment is distinct from earlier.segment
