@@ -55,7 +55,7 @@ def alerts_of(client: SyncPrefectClient, business: Business, deployments: Sequen
     """
     notify = business.alerts.notify
     wanted = _alerts(business, _channel(business.name, notify), deployments) if notify else []
-    for name in {_told(business), _crashed(business), _missed(business)} - {each.name for each in wanted}:
+    for name in {_stopped(business), _crashed(business), _missed(business)} - {each.name for each in wanted}:
         for present in client.read_automations_by_name(name):
             client.delete_automation(present.id)
     for each in wanted:
@@ -72,37 +72,43 @@ def ensure(client: SyncPrefectClient, wanted: AutomationCore) -> None:
 
 
 def _alerts(business: Business, channel: Any, deployments: Sequence[dict[str, Any]]) -> list[AutomationCore]:
-    told = AutomationCore(
-        name=_told(business),
+    by = business.alerts.published_by
+    nightly = next((each for each in deployments if each["schedules"]), None)
+    missed = [_night_is_missed(business, channel, nightly, by)] if nightly and by else []
+    return [_run_is_stopped(business, channel), _run_crashes(business, channel), *missed]
+
+
+def _run_is_stopped(business: Business, channel: Any) -> AutomationCore:
+    return AutomationCore(
+        name=_stopped(business),
         trigger=EventTrigger(
             match={"prefect.resource.id": resource_of(business.name)},
             expect={HELD, GATE_FAILED, FAILED, SOURCE_STALE},
         ),
         actions=[_notification(channel, business, "{{ event.event }}", "{{ event.payload.message }}")],
     )
-    crashed = AutomationCore(
+
+
+def _run_crashes(business: Business, channel: Any) -> AutomationCore:
+    """Known by its name: of a run that crashed Prefect itself tells, which knows no businesses."""
+    said = "Run {{ flow_run.name }} crashed. The tables of the last run stand. Retry it in the Prefect UI."
+    names = [f"{business.name}{rest} *" for rest in (" up to", ", due", " from")]
+    return AutomationCore(
         name=_crashed(business),
         trigger=EventTrigger(
-            match={
-                "prefect.resource.id": "prefect.flow-run.*",
-                "prefect.resource.name": [f"{business.name}{rest} *" for rest in (" up to", ", due", " from")],
-            },
+            match={"prefect.resource.id": "prefect.flow-run.*", "prefect.resource.name": names},
             expect={"prefect.flow-run.Crashed"},
         ),
-        actions=[
-            _notification(
-                channel,
-                business,
-                "the run crashed",
-                "Run {{ flow_run.name }} crashed. The tables of the last run stand. Retry it in the Prefect UI.",
-            )
-        ],
+        actions=[_notification(channel, business, "the run crashed", said)],
     )
-    scheduled = [each for each in deployments if each["schedules"]]
-    if business.alerts.published_by is None or not scheduled:
-        return [told, crashed]
-    nightly = scheduled[0]
-    missed = AutomationCore(
+
+
+def _night_is_missed(business: Business, channel: Any, nightly: dict[str, Any], by: str) -> AutomationCore:
+    said = (
+        f"The deployment {nightly['name']} has not published by {by}. The tables of the last run stand. "
+        "See its runs in the Prefect UI."
+    )
+    return AutomationCore(
         name=_missed(business),
         trigger=EventTrigger(
             match_related={"prefect.resource.role": "deployment", "prefect.resource.name": nightly["name"]},
@@ -111,19 +117,10 @@ def _alerts(business: Business, channel: Any, deployments: Sequence[dict[str, An
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=time_to_publish(nightly["schedules"][0], business.alerts.published_by),
+            within=time_to_publish(nightly["schedules"][0], by),
         ),
-        actions=[
-            _notification(
-                channel,
-                business,
-                f"nothing was published by {business.alerts.published_by}",
-                f"The deployment {nightly['name']} has not published by {business.alerts.published_by}. The tables of the "
-                "last run stand. See its runs in the Prefect UI.",
-            )
-        ],
+        actions=[_notification(channel, business, f"nothing was published by {by}", said)],
     )
-    return [told, crashed, missed]
 
 
 def time_to_publish(schedule: dict[str, Any], published_by: str) -> timedelta:
@@ -148,7 +145,7 @@ def _notification(channel: Any, business: Business, subject: str, body: str) -> 
     return SendNotification(block_document_id=channel, subject=f"Rapport, {business.business}: {subject}", body=body)
 
 
-def _told(business: Business) -> str:
+def _stopped(business: Business) -> str:
     return f"rapport: {business.name}, a run that was stopped and a source that is stale"
 
 

@@ -20,7 +20,8 @@ RUN_SECONDS = 120
 
 
 def deployment(client, name: str):
-    return client.read_deployment_by_name(f"segment-accounts/{name}")
+    flow = "backfill-accounts" if name.startswith("backfill") else "segment-accounts"
+    return client.read_deployment_by_name(f"{flow}/{name}")
 
 
 def started(client, name: str, **parameters: object) -> UUID:

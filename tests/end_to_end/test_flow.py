@@ -107,7 +107,7 @@ def test_the_business_is_a_choice_of_the_files_that_are_there(client):
         {"dry_run": "perhaps"},
         {"accept_change": "x" * 501},
     ],
-    ids=str,
+    ids=lambda parameters: str(parameters)[:40],
 )
 def test_the_server_refuses_what_the_form_does_not_allow(client, parameters):
     with pytest.raises(PrefectHTTPStatusError, match=f"Validation failed for field '{next(iter(parameters))}'"):
