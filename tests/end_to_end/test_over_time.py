@@ -8,6 +8,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import settings
 
@@ -237,6 +238,24 @@ def test_an_override_of_nobody_is_refused_and_an_expired_one_is_not(folder, caps
     assert not (folder / "warehouse.duckdb").exists()
     written(folder, decisions="overrides:\n" + row.format("A99", "2025-09-02"))
     assert night(1).endswith("verdicts are live in warehouse.duckdb")
+
+
+def test_merged_accounts_are_one_from_the_day_of_the_merge_on(folder):
+    merge = f"merges:\n  - {{account_id: A2, into: A1, from: {day(1)}, author: accounts, reason: the same company}}\n"
+    written(folder, decisions=merge)
+    night(0)
+    night(1)
+    found = content(folder)
+    told = [row[1:6] for row in found["segment_changes"] if row[0] == day(1) and row[1] == "A2"]
+    assert {(account, change, segment) for account, _, change, segment, _ in told} == {("A2", "left", None)}
+    assert "A2" not in {row[0] for row in found["account_segments"]}
+    ours = [row.split(",") for row in orders() if row.split(",")[2] in ("A1", "A2")]
+    expected = sum(int(row[5]) for row in ours if row[4][:10] <= str(day(1)))
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as con:
+        revenue = con.execute(
+            "select revenue_12m from rapport.account_segments where account_id = 'A1' and line = '*'"
+        ).fetchall()
+    assert revenue == [(expected,)]
 
 
 def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder):
