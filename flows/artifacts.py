@@ -17,7 +17,8 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from flows.report import Report
+from config.rules import ROLL_UP
+from flows.report import Report, Segment, Transition
 from flows.runs import Timing
 from flows.stages import Run
 from flows.state import WORK, connected
@@ -65,12 +66,12 @@ def show_report(found: Report) -> None:
 
     def show() -> None:
         create_table_artifact(
-            [asdict(each) | {"change": each.entered - each.left} for each in found.segments],
+            [_row(each) | {"change": each.entered - each.left} for each in found.segments],
             key="segments",
             description=f"Segments by line, {found.business}, {found.as_of}; change since the last publication",
         )
         create_table_artifact(
-            [asdict(each) for each in found.transitions],
+            [_row(each) for each in found.transitions],
             key="transitions",
             description=f"Account lines that changed since {found.changed_since or 'the beginning'}, and why",
         )
@@ -130,6 +131,11 @@ def _outcomes(audits: Sequence[dict[str, Any]]) -> str:
 
 def _total(refused: Sequence[dict[str, Any]]) -> str:
     return f"{sum(each['rows'] for each in refused):,}"
+
+
+def _row(each: Segment | Transition) -> dict[str, Any]:
+    """The UI takes text for Markdown: an asterisk would be a bullet."""
+    return asdict(each) | {"line": "all lines" if each.line == ROLL_UP else each.line}
 
 
 def _markdown(found: Report) -> str:

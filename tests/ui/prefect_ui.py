@@ -58,8 +58,12 @@ class PrefectUi:
 
     def submit_and_follow(self) -> str:
         """Submits the form, goes to the run, and gives its id."""
-        with self.page.expect_response("**/create_flow_run") as made:
-            self.submit()
+        for _ in range(5):
+            with self.page.expect_response("**/create_flow_run") as made:
+                self.submit()
+            if made.value.status != 503:  # its database was busy: one presses the button again
+                break
+        assert made.value.ok, made.value.text()
         run_id = made.value.json()["id"]
         self.open_run(run_id)
         return run_id
