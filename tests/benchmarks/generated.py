@@ -89,6 +89,11 @@ def night(folder: Path, orders: int) -> None:
         _write(folder / role / "night.parquet", role, orders, rows, LAST_DAY + timedelta(days=1))
 
 
+def write_orders(file: Path, orders: int) -> None:
+    """Writes the orders of a history as one file."""
+    _write(file, "orders", orders, " union all ".join(history("orders", orders)), LAST_DAY)
+
+
 def history(role: str, orders: int) -> Iterator[str]:
     """The rows of a history in chunks: their numbers and how many days they lie back; some come twice."""
     total = orders * ROLES[role][1]

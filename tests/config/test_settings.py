@@ -196,7 +196,8 @@ ONE_MISTAKE = {
     ),
     ("currency: EUR", "currency: EUR\nmemory: 4 gigs"): (
         4,
-        "memory: is not of the right form: most memory for DuckDB, such as 4GB.",
+        "memory: is not of the right form: most memory for DuckDB, such as 4GB; 60 % of the machine's, or of its container's, where not"
+        " given.",
     ),
     ("currency: EUR", 'currency: EUR\nthreads: "2"'): (
         4,

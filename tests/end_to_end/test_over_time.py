@@ -25,7 +25,7 @@ from tests.ingest import csv, source
 # 90 nights take minutes: `pytest --hypothesis-profile=nightly` runs them all, continuous integration the first ones
 pytestmark = pytest.mark.timeout(3600)
 
-NIGHTS = 90 if settings().max_examples > 1_000 else 7
+NIGHTS = 90 if settings().max_examples > 1_000 else 6
 
 
 @pytest.fixture(scope="module")
