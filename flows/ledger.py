@@ -41,6 +41,7 @@ DAY_TABLES = {
     "contact_days": DayTable(("account_id", "line", "contact_day"), "events"),
 }
 ANSWER_DAYS = 7
+GONE = "batch in (select batch from before.batches)"
 LEDGER = (
     "staging/order_lines",
     "staging/contacts",
@@ -79,9 +80,6 @@ def days_of(as_of: date) -> dict[str, object]:
         "two_years_from": as_of - timedelta(days=729),
         "first_month": date(months // 12, months % 12 + 1, 1),
     }
-
-
-GONE = "batch in (select batch from before.batches)"
 
 
 def recall(con: duckdb.DuckDBPyConnection) -> None:
@@ -259,24 +257,27 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     use(con, "work.near")
     personal = "select account_id, line, occurred_on from {}.engagements where is_personal and not is_referral"
     con.execute(f"create table touched_days as {personal.format('before')} union {personal.format('after')}")
+    for name, first, last in (("affected_days", -ANSWER_DAYS, 0), ("near_days", -ANSWER_DAYS, ANSWER_DAYS)):
+        con.execute(
+            f"create table {name} as select distinct account_id, line, occurred_on + cast(days.away as integer) as day "
+            f"from touched_days cross join range({first}, {last + 1}) as days (away)"
+        )
+    same = "near.account_id = events.account_id and near.line = events.line and near.day = events.occurred_on"
     con.execute(
-        "create view checked_engagements as select * from state.checked_engagements as events where exists ("
-        "select 1 from touched_days as days where events.account_id = days.account_id and events.line = days.line "
-        f"and events.occurred_on between days.occurred_on - {ANSWER_DAYS} and days.occurred_on + {ANSWER_DAYS})"
+        "create view checked_engagements as "
+        f"select events.* from state.checked_engagements as events semi join near_days as near on {same}"
     )
     materialise(con, "staging/engagements", kind="view")
     materialise(con, "staging/contacts", kind="view")
 
 
 def _converse(con: duckdb.DuckDBPyConnection) -> None:
-    touched = (
-        "exists (select 1 from touched_days as touched where days.account_id = touched.account_id "
-        "and days.line = touched.line and days.contact_day "
-        f"between touched.occurred_on - {ANSWER_DAYS} and touched.occurred_on)"
-    )
-    con.execute(f"delete from state.conversation_days as days where {touched}")
+    same = "old.account_id = days.account_id and old.line = days.line and old.day = days.contact_day"
+    con.execute(f"delete from state.conversation_days as days using affected_days as old where {same}")
     found = statement("ledger/conversation_days")
-    con.execute(f"insert into state.conversation_days select * from ({found}) as days where {touched}")
+    con.execute(
+        f"insert into state.conversation_days select days.* from ({found}) as days semi join affected_days as old on {same}"
+    )
 
 
 def _note_due(con: duckdb.DuckDBPyConnection) -> None:

@@ -1,6 +1,7 @@
 -- One row: an account's purchases in one line of business as of $as_of. `_12m` counts the 365 days from $year_from to $as_of.
--- From occasion_days; money in the reporting currency. Listed lines are those with a list price. Gaps are days between occasions, both of them inside the 365 days. Revenue is
--- NULL where every day nets to 0: orders that were cancelled or given back in full equal never having had them.
+-- From occasion_days; money in the reporting currency. Listed lines are those with a list price. Gaps are days between occasions, both
+-- of them inside the 365 days. Revenue is NULL where every day nets to 0: orders that were cancelled or given back in full equal never
+-- having had them.
 select
     account_id,
     line,

@@ -15,12 +15,12 @@ with days as (
 select
     account_id,
     line,
-    count(*) filter (where amount > 0) as occasions,
-    min(order_day) filter (where amount > 0) as first_order_on,
-    max(order_day) filter (where amount > 0) as last_order_on,
     cast(
         coalesce(sum(amount) filter (where amount > 0) - min_by(amount, order_day) filter (where amount > 0), 0)
         as decimal(18, 4)
-    ) as repeat_revenue
+    ) as repeat_revenue,
+    count(*) filter (where amount > 0) as occasions,
+    min(order_day) filter (where amount > 0) as first_order_on,
+    max(order_day) filter (where amount > 0) as last_order_on
 from days
 group by account_id, line

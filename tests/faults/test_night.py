@@ -5,12 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from flows.stages import extract
 from tests.flows.test_nights import assert_same, outcome, rebuilt, run_of, sources, write
 from tests.rows import engagement, order
 
@@ -21,11 +23,11 @@ MOST_OPERATIONS = 80
 
 
 @pytest.fixture(scope="module")
-def runner():
+def runner() -> Generator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "tests.faults.night"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
-        process.stdin.close()
+        process.communicate()
 
 
 def run_killed(runner, folder: Path, operation: int) -> dict:
@@ -64,18 +66,19 @@ def test_a_night_that_is_killed_anywhere_is_completed_by_the_same_command(runner
     if not is_first:
         outcome(run_of(sources(tmp_path), FIRST))
         second_night(tmp_path)
-    before = tmp_path / "before"
-    shutil.copytree(tmp_path / "state", before) if not is_first else before.mkdir()
+    run = run_of(sources(tmp_path), SECOND)
+    extract(run)
+    expected = rebuilt(run)
+    before = shutil.copytree(tmp_path / "state", tmp_path / "before")
     killed = 0
     for operation in range(1, MOST_OPERATIONS):
-        shutil.rmtree(tmp_path / "state", ignore_errors=True)
+        shutil.rmtree(tmp_path / "state")
         shutil.copytree(before, tmp_path / "state")
         answered = run_killed(runner, tmp_path, operation)
         if answered["ended"]:
             break
         assert answered["signal"] == signal.SIGKILL
         killed += 1
-        run = run_of(sources(tmp_path), SECOND)
-        assert_same(outcome(run), rebuilt(run))
+        assert_same(outcome(run_of(sources(tmp_path), SECOND)), expected)
     assert killed > 10
     assert answered["ended"]
