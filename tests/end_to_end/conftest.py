@@ -79,6 +79,7 @@ def without_its_worker(folder: Path, client, api: str) -> UUID:
             segment_accounts,
             "doomed",
             parameters={"business": "firm"},
+            enforce_parameter_schema=False,  # its choice of businesses is that of this process, not of the worker
             work_pool_name="doomed",
             job_variables={"working_dir": str(folder), "command": f"{sys.executable} -m prefect.engine"},
             entrypoint_type=EntrypointType.MODULE_PATH,
