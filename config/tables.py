@@ -70,9 +70,13 @@ _POINTS = tuple(
     for dimension in DIMENSIONS
 )
 
-ACCOUNT_SEGMENTS: Table = (
+_ACCOUNT_LINE = (
     Column("account_id", "VARCHAR", "id", "the buying party", True),
     Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+)
+
+ACCOUNT_SEGMENTS: Table = (
+    *_ACCOUNT_LINE,
     Column("as_of", "DATE", "day", "last day counted, inclusive, in the business's time zone", True),
     Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
     Column("stage", "VARCHAR", "name", "new, active, at_risk, lapsed or one_time", True),
@@ -91,8 +95,7 @@ ACCOUNT_SEGMENTS: Table = (
 )
 
 ACCOUNT_SEGMENT_HISTORY: Table = (
-    Column("account_id", "VARCHAR", "id", "the buying party", True),
-    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    *_ACCOUNT_LINE,
     Column("valid_from", "DATE", "day", "first day published with this segment", True),
     Column("valid_to", "DATE", "day", "last day before the next segment; NULL while it lasts"),
     Column("segment", "VARCHAR", "name", "client, customer or prospect", True),
@@ -107,8 +110,7 @@ ACCOUNT_SEGMENT_HISTORY: Table = (
 
 SEGMENT_CHANGES: Table = (
     Column("as_of", "DATE", "day", "the day of the change", True),
-    Column("account_id", "VARCHAR", "id", "the buying party", True),
-    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    *_ACCOUNT_LINE,
     Column(
         "change",
         "VARCHAR",
@@ -128,8 +130,7 @@ SEGMENT_CHANGES: Table = (
 )
 
 VERDICT_STANDINGS: Table = (
-    Column("account_id", "VARCHAR", "id", "the buying party", True),
-    Column("line", "VARCHAR", "name", "line of business; '*' is the account as a whole", True),
+    *_ACCOUNT_LINE,
     Column("valid_from", "DATE", "day", "first day published with this standing", True),
     Column("valid_to", "DATE", "day", "last day before the next standing; NULL while it lasts"),
     Column("segment", "VARCHAR", "name", "client, customer or prospect", True),

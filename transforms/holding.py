@@ -4,21 +4,19 @@ It is a pure function of the dated verdicts in their order: what a day gives dep
 standings that the day before left, and on nothing else, so that a replay of the days gives what the nights gave.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 
 import polars as pl
 
 from config.scoring import Verdict
+from config.tables import KEYS, VERDICT_STANDINGS
 
-STANDING: Mapping[str, type[pl.DataType]] = {
-    "segment": pl.String,
-    "segment_since": pl.Date,
-    "previous_segment": pl.String,
-    "held_segment": pl.String,
-    "held_since": pl.Date,
-    "contrary_since": pl.Date,
-    "is_under_contract": pl.Boolean,
+_TYPES = {"VARCHAR": pl.String, "DATE": pl.Date, "BOOLEAN": pl.Boolean}
+STANDING = {
+    column.name: _TYPES[column.type]
+    for column in VERDICT_STANDINGS
+    if column.name not in (*KEYS["verdict_standings"], "valid_to")
 }
 NO_STANDINGS = pl.DataFrame(schema={"account_id": pl.String, "line": pl.String, **STANDING})
 NO_OVERRIDES = pl.DataFrame(
