@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -118,7 +118,7 @@ def outcome(run: Run, stages=STAGES) -> dict[str, list[tuple]]:
 
 
 @contextmanager
-def elsewhere(business: Business) -> Iterator[Business]:
+def elsewhere(business: Business) -> Generator[Business]:
     """The business with nothing but its landed batches."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(business.state / "landed", Path(folder) / "landed")
