@@ -2,10 +2,11 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,7 @@ from flows.state import connected
 from tests.histories import Drawn, histories
 from tests.ingest import firm, source
 from tests.night import POLARS_TYPES
-from tests.rows import Row
+from tests.rows import Row, engagement, order
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -117,7 +118,7 @@ def outcome(run: Run, stages=STAGES) -> dict[str, list[tuple]]:
 
 
 @contextmanager
-def elsewhere(business: Business) -> Iterator[Business]:
+def elsewhere(business: Business) -> Generator[Business]:
     """The business with nothing but its landed batches."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(business.state / "landed", Path(folder) / "landed")
@@ -155,3 +156,52 @@ def test_nights_make_what_a_rebuild_makes(drawn):
                 found = None
         if found:
             assert_same(found, rebuilt(run))
+
+
+SENT = date(2025, 1, 10)
+
+
+def nightly(folder: Path, *deliveries: list[Row]) -> dict[str, list[tuple]]:
+    """The tables after nights a week apart that each brought these events, which must be those of a rebuild."""
+    write(folder, "orders", "a", [order(SENT, order_id="o1", account_id="A", line="law")])
+    for number, events in enumerate(deliveries):
+        write(folder, "engagements", f"{number}", events)
+        run = run_of(sources(folder), SENT + timedelta(days=7 + 7 * number))
+        found = outcome(run)
+    assert_same(found, rebuilt(run))
+    return found
+
+
+def event(days: int, number: str, **known) -> Row:
+    return engagement(SENT + timedelta(days=days), event_id=number, account_id="A", line="law", **known)
+
+
+@pytest.mark.parametrize(("days", "answered"), [(0, 1), (7, 1), (8, 0)])
+@pytest.mark.parametrize("how", [{}, {"thread_id": "t1"}, {"thread_id": "t2", "in_reply_to": "sent"}])
+def test_an_answer_that_a_later_night_brings_counts_for_the_day_of_the_message(tmp_path, days, answered, how):
+    sent = event(0, "sent", direction="outbound", thread_id="t1" if how else None)
+    reply = event(days, "reply", **how) | {"occurred_at": datetime(2025, 1, 10, 18) + timedelta(days=days)}
+    found = nightly(tmp_path, [sent], [reply])
+    assert [row[3:5] for row in found["conversation_days"] if row[2] == SENT] == [(1, answered)]
+
+
+def test_an_answer_that_is_taken_back_no_longer_counts(tmp_path):
+    sent, reply = event(0, "sent", direction="outbound"), event(2, "reply")
+    found = nightly(tmp_path, [sent], [reply], [reply | {"kind": "survey", "updated_at": datetime(2025, 2, 1)}])
+    assert [row[3:5] for row in found["conversation_days"]] == [(1, 0)]
+
+
+def test_a_return_that_a_later_night_brings_counts_on_the_day_of_its_order(tmp_path):
+    sold = order(SENT, order_id="o1", account_id="A", line="law")
+    write(tmp_path, "orders", "b", [sold | {"line_number": "r", "amount": Decimal(-30)} | days_later(sold, 20)])
+    found = nightly(tmp_path, [event(0, "e1")], [], [event(1, "e2")])
+    write(tmp_path, "orders", "c", [sold | {"line_number": "s", "amount": Decimal(-70)} | days_later(sold, 21)])
+    run = run_of(sources(tmp_path), SENT + timedelta(days=21))
+    found = outcome(run)
+    assert_same(found, rebuilt(run))
+    assert {row[2] for row in found["order_days"]} == {SENT}
+
+
+def days_later(sold: Row, days: int) -> Row:
+    moved = {"ordered_on": sold["ordered_on"] + timedelta(days=days)}
+    return moved | {"ordered_at": sold["ordered_at"] + timedelta(days=days)}
