@@ -11,7 +11,7 @@ import duckdb
 from config.decisions import Merge
 from config.errors import SourceError
 from config.expressions import plain_column, scalar_sql, source_columns
-from config.rules import INCOMING, RULES
+from config.rules import INCOMING, RULES, Rule
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
 from flows.duck import identifier, literal, materialise, rows
@@ -102,7 +102,7 @@ def _typed(
     )
     kinds = {name.lower(): kind for name, kind in zip(newest.columns, newest.types, strict=True)}
     zone = source.timezone or business.timezone
-    values, unreadable = [], []
+    values, unreadable = [], {}
     for column in TABLES[role]:
         value, given = _absent(column, business), None
         if column.name in mapping:
@@ -114,7 +114,7 @@ def _typed(
             value = f"coalesce({value}, {identifier(ROW_KEY)})"
         values.append(f"{value} as {column.name}")
         if given:
-            unreadable.append(f"case when {value} is null and {given} then '{column.name},' else '' end")
+            unreadable[column.name] = f"({value} is null and {given})"
     return f"""
         select
             rapport_source as source,
@@ -123,9 +123,20 @@ def _typed(
             rapport_known_at as known_at,
             {literal(business.currency)} as reporting_currency,
             {", ".join(values)},
-            {" || ".join(["','", *unreadable])} as unreadable,
+            {_listed(unreadable)} as unreadable,
             cast(null as varchar) as fault
         from {_read(landed, alike, Batch.path)}"""
+
+
+def _listed(unreadable: Mapping[str, str]) -> str:
+    """SQL of the names of the columns whose condition holds, each with a comma behind it, after a comma.
+
+    Of most rows none holds, and putting a text together costs more than all the conditions.
+    """
+    if not unreadable:
+        return "','"
+    names = " || ".join(f"case when {holds} then '{name},' else '' end" for name, holds in unreadable.items())
+    return f"case when {' or '.join(unreadable.values())} then ',' || {names} else ',' end"
 
 
 def _untyped(business: Business, role: str, landed: Path, broken: Sequence[Batch]) -> str:
@@ -259,9 +270,17 @@ def _given(column: Column, expression: str, kinds: dict[str, str]) -> str | None
 
 
 def _reason(role: str) -> str:
+    """SQL of why a row is refused: the first rule that it breaks; those on what cannot be read look at few rows."""
     rules = RULES[INCOMING[role]]
-    whens = "\n".join(f"when {rule.predicate} then {literal(rule.reason)}" for rule in rules)
-    return f"case when fault is not null then 'the line cannot be read: ' || fault {whens} end"
+    unreadable = [rule for rule in rules if rule.kwargs.get("column") == "unreadable"]
+    return (
+        "case when fault is not null then 'the line cannot be read: ' || fault "
+        f"when unreadable <> ',' then case {_whens(unreadable)} end {_whens(rules[len(unreadable) :])} end"
+    )
+
+
+def _whens(rules: Iterable[Rule]) -> str:
+    return "\n".join(f"when {rule.predicate} then {literal(rule.reason)}" for rule in rules)
 
 
 def keep_latest(con: duckdb.DuckDBPyConnection, role: str) -> None:

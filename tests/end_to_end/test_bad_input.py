@@ -251,13 +251,14 @@ def test_a_column_whose_type_an_expression_does_not_fit_is_told(rapport):
 
 
 def test_a_day_before_the_first_order_is_refused(rapport):
-    assert refused(rapport, 4, "--as-of", "2020-01-01") == (
+    assert refused(rapport, 4, "--as-of", "2020-01-01", "--dry-run") == (
         "Two rooms: there is no order and no event up to 2020-01-01. Nothing was published. "
         "Choose a later day, or bring the data."
     )
 
 
-def test_a_flipped_bit_in_what_was_landed_is_refused_and_a_rebuild_heals_it(rapport):
+def test_a_flipped_bit_in_what_was_landed_is_refused_when_it_is_read_and_a_rebuild_heals_it(rapport):
+    Path("state/state.duckdb").unlink()
     [file] = Path("state/landed/shop").glob("*.parquet")
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
