@@ -241,7 +241,8 @@ def judge(run: Run) -> str:
         )
         dated = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
         _store(con, "verdicts", dated)
-        _store(con, "account_segments", dated.select(column.name for column in ACCOUNT_SEGMENTS))
+        published = ", ".join(column.name for column in ACCOUNT_SEGMENTS)
+        con.execute(f"create or replace view account_segments as select {published} from verdicts")
         _store(con, "standings_before", standings)
         _store(con, "reason_counts", judged.reason_counts)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
