@@ -291,7 +291,7 @@ def test_a_prospect_is_told_that_it_has_no_order():
 def test_a_score_that_calls_for_another_segment_is_told_in_place_of_what_would_flip():
     scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
     assert telling(scale, standing("customer", date(2026, 3, 5)), order_days=10) == (
-        "For client: nothing known. Against: nothing known. The score calls for client since 2026-03-05, not yet for long enough."
+        "For client: nothing. Against: nothing. The score calls for client since 2026-03-05, not yet for long enough."
     )
 
 
@@ -299,7 +299,7 @@ def test_a_verdict_set_by_hand_is_told_with_its_note():
     scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
     note = "Set by hand until 2026-06-30 by accounts: in dispute"
     assert telling(scale, standing("customer", date(2026, 3, 5), note), order_days=10) == (
-        f"For client: nothing known. Against: nothing known. {note}."
+        f"For client: nothing. Against: nothing. {note}."
     )
 
 
