@@ -58,7 +58,7 @@ def served(tmp_path_factory) -> Generator[Served]:
     large_firm(folder)
     with channel() as heard, rapport(folder, ["serve", "--config", "firm.yaml"], FIRM_CHANNEL=heard.address) as running:
         address = running.line("Prefect server: ", within_seconds=150)
-        running.line("Deployments: ", within_seconds=60)
+        running.line("Deployments: ", within_seconds=180)
         yield Served(address, folder, running, heard)
 
 

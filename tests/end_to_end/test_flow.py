@@ -358,10 +358,10 @@ def test_two_deployments_do_not_run_at_the_same_time(client, meanwhile):
 
 def test_with_a_server_serve_is_only_a_worker(served, client, meanwhile):
     meanwhile.cancelled.result()
-    served.channel.told("nothing was published by 07:00", within_seconds=60)
+    served.channel.told("nothing was published by 07:00", within_seconds=180)
     ours = {"PREFECT_API_URL": served.api, "FIRM_CHANNEL": served.channel.address}
     with rapport(served.folder, ["serve", "--config", "firm.yaml"], **ours) as second:
-        second.line("Deployments: nightly, ad-hoc", within_seconds=60)
+        second.line("Deployments: nightly, ad-hoc", within_seconds=180)
         assert not any(line.startswith("Prefect server") for line in second.lines)
     assert client.api_healthcheck() is None
     assert len(client.read_automations_by_name(SILENCE)) == 1
