@@ -101,7 +101,7 @@ def with_a_password(folder: Path) -> tuple[list[str], int, int]:
     """`rapport serve` with a password: what it said, and what it answers without and with that."""
     with rapport(folder, ["serve", "--config", "firm.yaml"], PREFECT_SERVER_API_AUTH_STRING="night:watch") as running:
         asked = f"{running.line('Prefect server: ', within_seconds=240)}/api/flows/count"
-        running.line("Deployments: ", within_seconds=60)
+        running.line("Deployments: ", within_seconds=180)
         return (
             running.lines,
             httpx.post(asked).status_code,

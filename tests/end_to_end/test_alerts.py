@@ -37,14 +37,14 @@ def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_l
     small_firm(at_the_firm.parent, unfit_orders=9)
     with pytest.raises(GateRefused):
         segment_accounts(business="firm", as_of=date(2026, 2, 24))
-    told = served.channel.told("Rapport, Small firm: rapport.gate-failed", within_seconds=60)
+    told = served.channel.told("Rapport, Small firm: rapport.gate-failed", within_seconds=180)
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in told
 
 
 def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):
     at_the_firm.write_text(at_the_firm.read_text() + "alerts: {stale_days: 30}\n")
     segment_accounts(business="firm", as_of=date(2026, 4, 30), dry_run=True)
-    told = served.channel.told("rapport.source-stale", within_seconds=60)
+    told = served.channel.told("rapport.source-stale", within_seconds=180)
     assert "source ledger: its newest row is of 2026-02-23, over 30 days before 2026-04-30." in told
 
 

@@ -52,7 +52,7 @@ def test_the_run_is_watched_to_its_end_and_its_artifacts_are_read(ui: PrefectUi,
 def test_the_second_waits_for_the_first_and_is_cancelled_at_work(ui: PrefectUi, client, served, submitted):
     before = live(served.folder / "warehouse.duckdb")
     ui.open_run(submitted["second"])
-    ui.wait_for_state("Running", within_seconds=60)
+    ui.wait_for_state("Running", within_seconds=180)
     ui.keep("5 running")
     ui.cancel()
     ui.wait_for_state("Cancelled", within_seconds=30)
