@@ -9,6 +9,7 @@ import duckdb
 
 from config.errors import ConfigurationError, GateRefused
 from config.expectations import Check, Severity
+from flows.auditor import validate
 
 Outcome = Literal["passed", "failed", "broken"]
 
@@ -54,8 +55,6 @@ def audit(con: duckdb.DuckDBPyConnection, table: str, checks: Sequence[Check]) -
         ConfigurationError: Great Expectations left a check out; it does so silently if it does not know the
             type or the severity.
     """
-    from flows.gx_duckdb import validate  # here, as it takes seconds and most commands audit nothing
-
     rows = con.table(table).count("*").fetchall()[0][0]
     results = validate(
         con,
@@ -83,15 +82,15 @@ def require_passed(audits: Iterable[AuditResult]) -> None:
         raise GateRefused("\n".join([*sentences, "Nothing was published; the tables of the last run stand."]))
 
 
-def _check_result(check: Check, result: Any, table_rows: int) -> CheckResult:
-    problem = _problem(result.exception_info)
+def _check_result(check: Check, result: dict[str, Any], table_rows: int) -> CheckResult:
+    problem = _problem(result["exception_info"])
     if problem:
         sentence = f"{check.expectation} could not be evaluated: {problem}"
         return CheckResult(sentence, check.severity, "broken", None, table_rows)
-    unexpected, rows = _counts(check, result.result, table_rows)
+    unexpected, rows = _counts(check, result["result"], table_rows)
     share = unexpected / rows if unexpected and rows else 0.0
     sentence = check.says.format(unexpected=unexpected, rows=rows, share=share)
-    return CheckResult(sentence, check.severity, "passed" if result.success else "failed", unexpected, rows)
+    return CheckResult(sentence, check.severity, "passed" if result["success"] else "failed", unexpected, rows)
 
 
 def _counts(check: Check, numbers: dict[str, Any], table_rows: int) -> tuple[int | None, int]:

@@ -64,6 +64,9 @@ def run(
     json: Json = False,
 ) -> None:
     """Run everything once: read the sources, decide, audit, publish."""
+    from flows import auditor
+
+    auditor.start()  # before the other imports, which take seconds too
     from flows.runs import new_run
     from flows.terminal import print_report, print_timings, with_progress
 

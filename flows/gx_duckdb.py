@@ -3,13 +3,13 @@
 Great Expectations speaks to databases through SQLAlchemy, and DuckDB has no dialect that it can use. This one
 lends it the pipeline's own connection: checks run as SQL where the data is, on temporary tables too.
 
-Importing this module takes seconds.
+Importing this module takes seconds: `flows.auditor` does it in a process of its own.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import great_expectations as gx
@@ -35,12 +35,29 @@ class ExpectQueryToFindNoRows(UnexpectedRowsExpectation):
         return {"success": count == 0, "result": {"observed_value": count}}
 
 
+class Queried(Protocol):
+    """What is used of a connection."""
+
+    @property
+    def description(self) -> list[tuple[Any, ...]] | None:
+        """Of each column of the last result, its name first."""
+        ...
+
+    def execute(self, query: str, parameters: Any = None, /) -> Any:
+        """Runs a query."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """The rows of the last result."""
+        ...
+
+
 class _Cursor:
     """A result fetched at once: it is read when SQLAlchemy has given the connection back for the next query."""
 
     description: list[tuple[Any, ...]] | None = None
 
-    def __init__(self, con: duckdb.DuckDBPyConnection):
+    def __init__(self, con: Queried):
         self._con = con
         self._rows: Iterator[tuple[Any, ...]] = iter(())
 
@@ -64,7 +81,7 @@ class _Cursor:
 class _Connection:
     """The pipeline's connection. SQLAlchemy rolls back after each query; transactions are not its to end."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection):
+    def __init__(self, con: Queried):
         self._con = con
 
     def cursor(self) -> _Cursor:
@@ -129,11 +146,11 @@ for _name in ("great_expectations", "great_expectations.data_context.types.base"
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
-def validate(con: duckdb.DuckDBPyConnection, table: str, expectations: Sequence[dict[str, Any]]) -> dict[int, Any]:
+def validate(con: Queried, table: str, expectations: Sequence[dict[str, Any]]) -> dict[int, dict[str, Any]]:
     """Great Expectations' result for each expectation, by its place in the sequence.
 
     Args:
-        con: open connection; nothing is written, committed or rolled back on it.
+        con: open connection, or what passes queries on to one; nothing is written, committed or rolled back on it.
         table: a table, view or temporary table of that connection.
         expectations: each with `type`, `kwargs` and `severity`. One that is not known to Great
             Expectations has no result.
@@ -154,4 +171,4 @@ def validate(con: duckdb.DuckDBPyConnection, table: str, expectations: Sequence[
         result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
     )
     results: list[Any] = validation.results
-    return {each.expectation_config.meta["place"]: each for each in results}
+    return {each.expectation_config.meta["place"]: each.to_json_dict() for each in results}

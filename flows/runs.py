@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from config.errors import ConfigurationError
 from config.settings import Business
+from flows import auditor
 from flows.example import write_example
 from flows.lock import held
 from flows.stages import STAGES, Run, Stage, tidy
@@ -26,7 +27,10 @@ CONFIG_DIRECTORY = "RAPPORT_CONFIG_DIR"
 
 @dataclass(frozen=True)
 class Timing:
-    """What a stage did and what it cost: seconds on the clock and of processor time, this process alone."""
+    """What a stage did and what it cost: seconds on the clock and of processor time, this process alone.
+
+    What `flows.auditor` has its process do is not in the latter.
+    """
 
     stage: str
     did: str
@@ -129,6 +133,7 @@ def run_stages(run: Run, announce: Callable[[Stage], None], stages: Sequence[Sta
         announce: told of each stage before it starts.
         stages: the stages, or the same wrapped as tasks.
     """
+    auditor.start()
     for stage in stages:
         announce(stage)
         wall, cpu = time.perf_counter(), time.process_time()

@@ -132,7 +132,9 @@ def number(con: duckdb.DuckDBPyConnection, query: str) -> Any:
 
 def test_checks_by_row_count_what_sql_counts(con):
     results = validate(con, "t", [expectation for expectation, _, _ in BY_ROW])
-    counted = [(results[place].result["unexpected_count"], results[place].success) for place in range(len(BY_ROW))]
+    counted = [
+        (results[place]["result"]["unexpected_count"], results[place]["success"]) for place in range(len(BY_ROW))
+    ]
     by_sql = [number(con, f"select count(*) from t where {unexpected}") for _, unexpected, _ in BY_ROW]
     assert counted == [(count, count == 0) for count in by_sql]
     assert 0 < sum(count > 0 for count in by_sql) < len(by_sql), "some pass and some fail"
@@ -140,7 +142,7 @@ def test_checks_by_row_count_what_sql_counts(con):
 
 def test_percentages_are_of_the_rows_judged(con):
     results = validate(con, "t", [expectation for expectation, _, _ in BY_ROW])
-    percentages = [results[place].result["unexpected_percent"] for place in range(len(BY_ROW))]
+    percentages = [results[place]["result"]["unexpected_percent"] for place in range(len(BY_ROW))]
     by_sql = [
         number(con, f"select 100 * count(*) filter (where {unexpected}) / count(*) from t where {judged}")
         for _, unexpected, judged in BY_ROW
@@ -154,18 +156,18 @@ def test_mostly_is_the_least_share_of_good_rows_among_those_judged(temporary, ex
     stricter = {**expectation, "kwargs": expectation["kwargs"] | {"mostly": min(1, good + 1e-6)}}
     laxer = {**expectation, "kwargs": expectation["kwargs"] | {"mostly": good - 1e-6}}
     results = validate(temporary, "t", [stricter, laxer])
-    assert (results[0].success, results[1].success) == (good == 1, True)
+    assert (results[0]["success"], results[1]["success"]) == (good == 1, True)
 
 
 def test_the_row_count_is_that_of_the_table(con):
-    assert validate(con, "t", [ROW_COUNT])[0].result == {"observed_value": ROWS}
+    assert validate(con, "t", [ROW_COUNT])[0]["result"] == {"observed_value": ROWS}
 
 
 @pytest.mark.parametrize(("query", "by_sql"), CUSTOM_SQL)
 def test_custom_sql_counts_the_rows_it_returns(con, query, by_sql):
     result = validate(con, "t", [check("expect_query_to_find_no_rows", unexpected_rows_query=query)])[0]
-    assert result.result == {"observed_value": number(con, by_sql)}
-    assert result.result["observed_value"] > 0 and not result.success
+    assert result["result"] == {"observed_value": number(con, by_sql)}
+    assert result["result"]["observed_value"] > 0 and not result["success"]
 
 
 def test_every_type_of_expectation_in_use_is_held_to_sql_here():
@@ -186,19 +188,19 @@ def test_column_types_go_by_their_names_in_duckdb(con):
     money = check("expect_column_values_to_be_of_type", column=ODD, type_="DECIMAL(18,4)")
     float_ = check("expect_column_values_to_be_of_type", column=ODD, type_="DOUBLE")
     results = validate(con, "t", [text, money, float_])
-    assert [results[place].success for place in range(3)] == [True, True, False]
+    assert [results[place]["success"] for place in range(3)] == [True, True, False]
 
 
 def test_results_hold_no_value_of_the_table(temporary):
     results = validate(temporary, "t", [expectation for expectation, _, _ in BY_ROW])
-    samples = [value for result in results.values() for value in result.result.values() if isinstance(value, list)]
+    samples = [value for result in results.values() for value in result["result"].values() if isinstance(value, list)]
     assert [sample for sample in samples if sample] == []
 
 
 def test_custom_sql_is_run_once_and_only_counted(temporary):
     temporary.execute("call enable_logging('QueryLog')")
     everything = check("expect_query_to_find_no_rows", unexpected_rows_query="select text from {batch}")
-    assert validate(temporary, "t", [everything])[0].result == {"observed_value": ROWS}
+    assert validate(temporary, "t", [everything])[0]["result"] == {"observed_value": ROWS}
     queries = [message for (message,) in temporary.execute("select message from duckdb_logs").fetchall()]
     assert [query[:15].lower() for query in queries if "select text from" in query] == ["select count(*)"]
 
@@ -217,7 +219,7 @@ FAILING = check("expect_column_values_to_be_between", column="number", min_value
 def test_the_owner_of_a_transaction_can_still_take_it_back(ledger):
     ledger.begin()
     ledger.execute("insert into t values (2)")
-    assert validate(ledger, "t", [FAILING])[0].result["unexpected_count"] == 2
+    assert validate(ledger, "t", [FAILING])[0]["result"]["unexpected_count"] == 2
     ledger.rollback()
     assert ledger.sql("from t").fetchall() == [(1,)]
 

@@ -1,0 +1,99 @@
+"""Great Expectations in a process of its own, which puts its queries to the connection of this one.
+
+Its import takes seconds. They pass beside the first stages of a run, where `start` is called as the run begins.
+"""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import duckdb
+
+from config.errors import GateRefused
+
+
+@cache
+def start() -> tuple[subprocess.Popen[bytes], Connection]:
+    """Starts the process where none runs, and gives it with the line to it. It ends when this one does, kill -9 included."""
+    ours, theirs = Pipe()
+    with theirs:
+        line = theirs.fileno()
+        # -P, so that a folder `flows` where the run was started does not stand for ours
+        command = [sys.executable, "-P", "-m", __name__, str(line)]
+        process = subprocess.Popen(  # noqa: S603 - nothing in it comes from outside
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[line],
+            start_new_session=True,  # for Ctrl-C is this process's to answer
+        )
+    return process, ours
+
+
+def validate(
+    con: duckdb.DuckDBPyConnection, table: str, expectations: Sequence[dict[str, Any]]
+) -> dict[int, dict[str, Any]]:
+    """What `flows.gx_duckdb.validate` finds on a connection of this process.
+
+    Raises:
+        GateRefused: the process came to an end; the next audit starts another.
+    """
+    process, line = start()
+    try:
+        line.send((table, expectations))
+        while isinstance(asked := line.recv(), tuple):
+            line.send(_answer(con, *asked))
+    except (EOFError, OSError) as error:
+        start.cache_clear()
+        code = process.wait()
+        raise GateRefused(
+            f"audit of {table}: the process of Great Expectations came to an end, code {code}. Nothing was published; the "
+            "tables of the last run stand. Run again; if it ends again by -9, memory ran out."
+        ) from error
+    return asked
+
+
+def _answer(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any]) -> Any:
+    try:
+        con.execute(sql, parameters)
+        return [(column[0],) + (None,) * 6 for column in con.description], con.fetchall()
+    except duckdb.Error as error:
+        return error
+
+
+class _Asking:
+    """A connection of the process at the other end of the line, as far as audits use one."""
+
+    description: list[tuple[Any, ...]] | None = None
+
+    def __init__(self, line: Connection):
+        self._line = line
+
+    def execute(self, sql: str, parameters: Any = None, /) -> None:
+        self._line.send((sql, parameters))
+        answer = self._line.recv()
+        if isinstance(answer, duckdb.Error):
+            raise answer
+        self.description, self._rows = answer
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        return self._rows
+
+
+def main(line: Connection) -> None:
+    """Audits what it is asked to until the other end hangs up."""
+    from flows.gx_duckdb import validate
+
+    while True:
+        try:
+            table, expectations = line.recv()
+        except EOFError:
+            return
+        line.send(validate(_Asking(line), table, expectations))
+
+
+if __name__ == "__main__":
+    main(Connection(int(sys.argv[1])))
