@@ -55,9 +55,10 @@ def held(
         segment is another than on the day before, NULL where it is not.
     """
     before = standings.select(*KEY, *(pl.col(name).alias(f"old_{name}") for name in STANDING))
-    known = judged.join(before, on=KEY, how="left", maintain_order="left").join(
-        overrides, on=KEY, how="left", maintain_order="left"
-    )
+    keys = judged.select(KEY)
+    # of the keys alone: a join would copy all other columns
+    joined = (keys.join(each, on=KEY, how="left", maintain_order="left").drop(KEY) for each in (before, overrides))
+    known = pl.concat([judged, *joined], how="horizontal")
     day, target = pl.lit(as_of), _target(rules)
     is_contrary = target != pl.col("old_held_segment")
     is_joined = pl.col("account_id").is_in(list(joined_accounts))

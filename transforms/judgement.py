@@ -92,7 +92,7 @@ def held_verdicts(
     """Scores, and the held segment with its stage, of each account x line; arguments as for `judgement`."""
     raw = raw_verdicts(scores(features.lazy(), ruler), statistics.lazy(), as_of, ruler)
     found = held(raw, standings.lazy(), overrides.lazy(), as_of, ruler.verdict, joined_accounts)
-    return with_stages(found, ruler).collect()
+    return with_stages(found, ruler).collect().rechunk()
 
 
 def _reason_counts(why: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:

@@ -115,10 +115,11 @@ def rolled_up(lines: pl.DataFrame) -> pl.DataFrame:
     """
     revenue = pl.col("revenue_12m").clip(0).fill_null(0)
     order = pl.col("segment").replace_strict({"client": 0, "customer": 1, "prospect": 2}, return_dtype=pl.Int8)
-    account = pl.col("account_id").cast(pl.Categorical).to_physical().alias("account")
+    account = pl.col("account_id").rank("dense").alias("account")
     ranked = (
         lines.select(account, "line", "score", "revenue_12m", "personal_contacts_12m", order.alias("segment_order"))
         .with_row_index("row")
+        .sort("account")  # sums over what is sorted cost a fifth
         .with_columns(
             is_minor=~(_has_tenth(revenue) | _has_tenth(pl.col("personal_contacts_12m"))),
             account_revenue=pl.col("revenue_12m").sum().over("account"),
