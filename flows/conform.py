@@ -288,17 +288,12 @@ def keep_latest(con: duckdb.DuckDBPyConnection, role: str) -> None:
 
     Unfit rows are taken out; `quarantine` has them.
     """
-    materialise(con, f"staging/replaced_{role}")
-    con.execute(
-        f"create or replace table superseded_{role} as "
-        f"select * from checked_{role} semi join replaced_{role} using (batch, position)"
-    )
+    materialise(con, f"staging/superseded_{role}")
     con.execute(f"delete from checked_{role} where reason is not null")
     con.execute(
-        f"delete from checked_{role} using replaced_{role} as replaced "
-        f"where checked_{role}.batch = replaced.batch and checked_{role}.position = replaced.position"
+        f"delete from checked_{role} using superseded_{role} as old "
+        f"where checked_{role}.batch = old.batch and checked_{role}.position = old.position"
     )
-    con.execute(f"drop table replaced_{role}")
 
 
 def quarantine(con: duckdb.DuckDBPyConnection, landed: Path, batches: Sequence[Batch]) -> int:

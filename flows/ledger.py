@@ -248,7 +248,7 @@ def _added_up(con: duckdb.DuckDBPyConnection, name: str, table: DayTable) -> str
 
 
 def _look_around(con: duckdb.DuckDBPyConnection) -> None:
-    """Prepares `near`: the events near days on which a night touches conversations, once the state has its rows.
+    """Prepares `near`: the events near days on which a night touches conversations, as they stand after it.
 
     Whether a message was answered depends on the `ANSWER_DAYS` after it. So what changes on a day changes that many days
     before it, and is read from as many after it.
@@ -263,9 +263,12 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
             f"from touched_days cross join range({first}, {last + 1}) as days (away)"
         )
     same = "near.account_id = events.account_id and near.line = events.line and near.day = events.occurred_on"
+    near = f"semi join near_days as near on {same}"
     con.execute(
-        "create view checked_engagements as "
-        f"select events.* from state.checked_engagements as events semi join near_days as near on {same}"
+        "create table checked_engagements as "
+        f"select * from (select events.* from state.checked_engagements as events {near}) "
+        "anti join before.checked_engagements using (batch, position) "
+        f"union all select events.* from after.checked_engagements as events {near}"
     )
     materialise(con, "staging/engagements", kind="view")
     materialise(con, "staging/contacts", kind="view")

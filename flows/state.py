@@ -23,10 +23,10 @@ from flows.package import sync
 
 FILE = "state.duckdb"
 WORK = "work.duckdb"
-SWOLLEN = 30
+SWOLLEN = 8
 """How many times as large as the landed batches a state and its temporary files may become.
 
-The state of 5 million generated rows was 15 times as large as their batches, which Parquet and zstd keep small; doubled.
+The state of 5 million generated rows was 3.5 times as large as their batches, which Parquet and zstd keep small; doubled.
 """
 MADE_BY = ("config/expressions.py", "config/rules.py", "config/tables.py", "flows/conform.py", "flows/ledger.py")
 
@@ -77,8 +77,6 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
 def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection to the run's file, the state beside it; a name means a table of the run, else one of the state."""
     with connect(folder / WORK, business) as con:
-        # it makes text four times smaller, for as much work as all else takes to write a row
-        con.execute("set disabled_compression_methods = 'dict_fsst'")
         con.execute(f"attach {literal(str(_file(business, folder)))} as state")
         use(con, "work.main", "state.main")
         yield con

@@ -1,4 +1,4 @@
--- One row: a fit row that a later version of the same event replaces, by its batch and position.
+-- One row: a fit row that a later version of the same event replaces.
 -- From checked_engagements. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
 -- a hash is quick to tell; two rows that share one by chance are told apart after.
 with repeated as (
@@ -19,8 +19,7 @@ contested as (
 
 versions as (
     select
-        batch,
-        position,
+        *,
         row_number() over (
             partition by source, event_id
             order by
@@ -31,8 +30,6 @@ versions as (
     from contested
 )
 
-select
-    batch,
-    position
+select * exclude (newest_first)
 from versions
 where newest_first > 1
