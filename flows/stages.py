@@ -33,8 +33,8 @@ from flows.gates import beyond_limit, change_of
 from flows.history import runs_before, standings_before
 from flows.ledger import ROLES
 from flows.package import PACKAGED, seal, verified
+from flows.publishing import publish as publish_package
 from flows.warehouse import live, location
-from flows.warehouse import publish as publish_package
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.judgement import judgement

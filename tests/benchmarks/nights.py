@@ -5,6 +5,7 @@ times as many events are made below the directory where they are missing; median
 """
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import duckdb
 
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS
+from flows import auditor
 from flows.runs import at_work, new_run
 from flows.stages import STAGES, extract
 from tests.benchmarks import generated
@@ -92,6 +94,8 @@ def part(what: str, folder: Path, memory: str) -> None:
         return
     last_day = generated.LAST_DAY + timedelta(days=what == "night")
     run = replace(new_run(business, as_of=last_day), accept_change="a benchmark")
+    if what != "land":
+        auditor.start()
     stages = {"land": [extract], "rebuild": STAGES[1:], "night": STAGES}[what]
     if what == "rebuild":
         for leftover in business.state.glob("state.duckdb*"):
@@ -102,6 +106,18 @@ def part(what: str, folder: Path, memory: str) -> None:
         for stage in stages:
             with _cost(stage.__name__, folder) as told:
                 told["did"] = stage(run)
+    if what != "land":
+        _print_auditor()
+
+
+def _print_auditor() -> None:
+    """Prints what the process of Great Expectations cost, beside the stages."""
+    process, line = auditor.start()
+    line.close()
+    process.wait()
+    cost = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = {"stage": "auditor", "did": "its import and its part in both audits", "wall": 0, "spilled": 0}
+    print(json.dumps(told | {"cpu": cost.ru_utime + cost.ru_stime, "peak": cost.ru_maxrss / 1024**2}), flush=True)
 
 
 @contextmanager

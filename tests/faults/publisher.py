@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 
 from config.errors import RapportError
-from flows import lock, warehouse
+from flows import lock, publishing, warehouse
 
-TRACED = {warehouse.__file__, lock.__file__}
+TRACED = {publishing.__file__, warehouse.__file__, lock.__file__}
 OPERATION = re.compile(
     r"\.(replace|unlink|rmtree|copyfile|copyfileobj|chmod|mkdir|open|flock|lockf|truncate|write|flush)\(|sync\("
     r'|\.execute\(f?"(begin|create|alter|comment|delete|update|insert|commit|checkpoint)'
@@ -43,10 +43,10 @@ def killed_before_operation(number: int, functions: list[str]) -> set:
 
 
 def harmed_at_call(function: str, harm: str):
-    """Runs a statement of Python before the first line of a function of the warehouse."""
+    """Runs a statement of Python before the first line of a function that publishes."""
 
     def trace(frame, event, _):
-        if frame.f_code.co_filename == warehouse.__file__ and frame.f_code.co_name == function and event == "call":
+        if frame.f_code.co_filename in TRACED and frame.f_code.co_name == function and event == "call":
             sys.settrace(None)
             exec(harm, {"os": os, "signal": signal, "Path": Path, **frame.f_locals})
         return None
@@ -63,7 +63,7 @@ def published(command: dict) -> dict:
     if "function" in command:
         harmed_at_call(command["function"], command["harm"])
     try:
-        done = warehouse.publish(Path(command["package"]), Path(command["warehouse"]), command.get("wait_seconds", 0))
+        done = publishing.publish(Path(command["package"]), Path(command["warehouse"]), command.get("wait_seconds", 0))
     except RapportError as error:
         return {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
     finally:

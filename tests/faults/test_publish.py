@@ -15,7 +15,8 @@ import duckdb
 import pytest
 
 from config.errors import Busy, WarehouseError
-from flows.warehouse import live, publish
+from flows.publishing import publish
+from flows.warehouse import live
 from tests.packages import sealed, seen, whole
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +196,7 @@ ON_A_SMALL_DISK = """
 import os, sys
 from pathlib import Path
 from config.errors import WarehouseError
-from flows.warehouse import publish
+from flows.publishing import publish
 from tests.packages import seen
 
 disk, packages, filling = Path(sys.argv[1]), sys.argv[2:4], sys.argv[4]
@@ -314,7 +315,7 @@ def test_a_kill_while_the_writes_of_another_are_taken_over_loses_none_of_them(
     crashed_writer(warehouse, "create table notes as select 'ours' as note")
     log = warehouse.with_name("warehouse.duckdb.wal").read_bytes()
     operation = 0
-    functions = ["_exchanged", "_clear"]
+    functions = ["exchange_file", "_clear"]
     while publisher(packages[1], warehouse, operation=(operation := operation + 1), functions=functions) == KILLED:
         assert seen(warehouse) in (whole("run-0", 0), whole("run-1", 1))
         publisher(packages[1], warehouse)

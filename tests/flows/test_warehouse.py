@@ -11,7 +11,8 @@ from config.errors import WarehouseError
 from config.tables import PUBLISHED
 from flows import package
 from flows.package import PACKAGED
-from flows.warehouse import Published, live, opened, publish
+from flows.publishing import Published, publish
+from flows.warehouse import live, opened
 from tests.packages import AS_OF, ROWS, sealed, seen, whole
 
 

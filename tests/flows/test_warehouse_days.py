@@ -11,7 +11,8 @@ from config.errors import WarehouseError
 from config.tables import PUBLISHED
 from flows import package
 from flows.history import published_hashes, runs_before, standings_before
-from flows.warehouse import copied, exchange, publish
+from flows.publishing import publish
+from flows.warehouse import copied, exchange
 from tests.packages import ledger_row, tables
 
 FIRST = date(2026, 3, 1)

@@ -1,0 +1,252 @@
+"""Publishing a sealed package: what each table of the warehouse keeps, and what the package puts in its place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+
+from config.errors import WarehouseError
+from config.tables import KEYS, PUBLISHED
+from flows.duck import identifier, literal
+from flows.package import PACKAGED, Package, verified
+from flows.warehouse import (
+    LEDGER,
+    SCHEMA,
+    as_publisher,
+    copy_file,
+    exchange_file,
+    faults_explained,
+    has_ledger,
+    opened,
+    unattached,
+    wals,
+)
+
+HISTORY = "account_segment_history"
+
+# rows of the package stay below 3 times the size of its Parquet files, as measured on text and on numbers
+ROOM_PER_PACKAGED_BYTE = 3
+ROOM_FOR_AN_EMPTY_WAREHOUSE = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class Published:
+    """What became of a publication.
+
+    Attributes:
+        run_id: the run whose package it was.
+        warehouse: the file.
+        changed: False where the run had been published before, and nothing was done.
+        rows: rows of each published table, without `runs`.
+    """
+
+    run_id: str
+    warehouse: Path
+    changed: bool
+    rows: Mapping[str, int]
+
+
+def publish(
+    package_dir: Path, warehouse: Path, wait_seconds: float = 0, takes_later_days_back: bool = False
+) -> Published:
+    """Publishes a sealed package to a DuckDB file: all its tables and its ledger row become visible at once.
+
+    A table whose key has `as_of` keeps the rows of earlier days, one whose key has `valid_from` what was before the day;
+    every other table is replaced. A run that is in the ledger already is not published again.
+
+    Args:
+        package_dir: the sealed package.
+        warehouse: the DuckDB file, made if it is missing.
+        wait_seconds: how long to wait while another run publishes; 0 gives up at once.
+        takes_later_days_back: for a day before the last one published, undo what was published for the days after it;
+            without it such a day is refused.
+
+    Raises:
+        Busy: another run publishes, or another program has the file open for writing.
+        WarehouseError: the package is not what was sealed, does not go on from what is published, or the warehouse
+            failed. Readers see no change.
+    """
+    live_path = warehouse.resolve()
+    with faults_explained(live_path), unattached() as con:
+        package = verified(con, package_dir)
+    started_at = datetime.fromisoformat(str(package.run["started_at"]))
+    with as_publisher(live_path, package.run_id, started_at, wait_seconds):
+        changed = _published(package, live_path, takes_later_days_back)
+    return Published(package.run_id, live_path, changed, package.rows)
+
+
+def _published(package: Package, live_path: Path, takes_later_days_back: bool) -> bool:
+    """Publishes under the lock; False where the ledger has the run already."""
+    if live_path.exists() and _is_published(package, live_path):
+        return False
+
+    def change(live_file: BinaryIO | None, next_path: Path) -> None:
+        if live_file:
+            copy_file(live_file, live_path, next_path)
+        _change(next_path, package, takes_later_days_back)
+        _refuse_difference(next_path, package)
+
+    exchange_file(live_path, _room_for(package, live_path), change)
+    return True
+
+
+def _is_published(package: Package, path: Path) -> bool:
+    with opened(path) as con:
+        return _has(con, package)
+
+
+def _room_for(package: Package, live_path: Path) -> int:
+    """The bytes that a copy of the live file takes with the rows of a package in it."""
+    copied = sum(path.stat().st_size for path in (live_path, *wals(live_path)) if path.exists())
+    packaged = sum(package.file(name).stat().st_size for name in PACKAGED)
+    return copied + ROOM_PER_PACKAGED_BYTE * packaged + ROOM_FOR_AN_EMPTY_WAREHOUSE
+
+
+def _has(con: duckdb.DuckDBPyConnection, package: Package) -> bool:
+    """Whether the ledger has the run of the package."""
+    if not has_ledger(con):
+        return False
+    found = con.execute(f"select content_hash from {LEDGER} where run_id = ?", [package.run_id]).fetchall()
+    if found and found != [(package.run["content_hash"],)]:
+        raise WarehouseError(
+            f"package {package.directory}: run {package.run_id} was published before with other content."
+            " Nothing was published. Repeat the run: it gets an id of its own."
+        )
+    return bool(found)
+
+
+def _change(next_path: Path, package: Package, takes_later_days_back: bool) -> None:
+    """Puts the package into the copy, in one transaction."""
+    as_of = str(package.run["as_of"])
+    with opened(next_path, read_only=False) as con:
+        con.execute("begin")
+        con.execute(f"create schema if not exists {SCHEMA}")
+        for name in PUBLISHED:
+            _create(con, name)
+        _refuse_other_past(con, package, takes_later_days_back)
+        for name in PUBLISHED:
+            if _keeps_earlier_days(name):
+                _take_back(con, name, as_of)
+        _end_periods(con, package)
+        for name in PACKAGED:
+            con.execute(f"insert into {_table(name)} by name select * from {package.relation(name)}")
+        con.execute(
+            f"insert into {_table(HISTORY)} by name "
+            "select account_id, line, as_of as valid_from, segment, because "
+            f"from {package.relation('segment_changes')} where segment is not null"
+        )
+        _enter_in_ledger(con, package)
+        con.execute("commit")
+        con.execute("checkpoint")
+
+
+def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_later_days_back: bool) -> None:
+    """Lets only a package in that goes on from what is published for the days before it."""
+    as_of = package.run["as_of"]
+    latest = con.execute(f"select as_of from {LEDGER} order by published_at desc limit 1").fetchall()
+    if latest and str(latest[0][0]) > str(as_of) and not takes_later_days_back:
+        raise WarehouseError(
+            f"package {package.directory}: {as_of} lies before {latest[0][0]}, the last day published. Nothing was"
+            " published. A backfill replays a day in the past and those after it."
+        )
+    before = con.execute(
+        f"select run_id from {LEDGER} where as_of < cast(? as date) order by as_of desc, published_at desc limit 1",
+        [as_of],
+    ).fetchall()
+    expected = [(package.run["continues_run_id"],)] if package.run["continues_run_id"] else []
+    if before != expected:
+        raise WarehouseError(
+            f"package {package.directory}: other days were published since it was computed. Nothing was published."
+            " Repeat the run."
+        )
+
+
+def _take_back(con: duckdb.DuckDBPyConnection, name: str, as_of: str) -> None:
+    """Undoes what a table that keeps earlier days has of a day and of those after it."""
+    day = "as_of" if "as_of" in KEYS[name] else "valid_from"
+    con.execute(f"delete from {_table(name)} where {day} >= cast(? as date)", [as_of])
+    if day == "valid_from":
+        con.execute(f"update {_table(name)} set valid_to = null where valid_to >= cast(? as date) - 1", [as_of])
+
+
+def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
+    """Ends, the day before, the periods of segments and standings that the package changes."""
+    changes, standings = package.relation("segment_changes"), package.relation("verdict_standings")
+    gone = f"select account_id, line from {changes} where segment is null"
+    for name, changed in (
+        (HISTORY, f"select account_id, line from {changes}"),
+        ("verdict_standings", f"select account_id, line from {standings} union {gone}"),
+    ):
+        con.execute(
+            f"update {_table(name)} as period set valid_to = cast(? as date) - 1 from ({changed}) as changed "
+            "where period.valid_to is null and period.account_id = changed.account_id and period.line = changed.line",
+            [package.run["as_of"]],
+        )
+
+
+def _create(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Makes a table with this version's columns; one that keeps rows gets those that it did not have yet."""
+    columns = PUBLISHED[name]
+    declared = ", ".join(
+        f"{identifier(column.name)} {column.type}{' not null' if column.required else ''}" for column in columns
+    )
+    if name == "runs" or _keeps_earlier_days(name):
+        con.execute(f"create table if not exists {_table(name)} ({declared})")
+        for column in columns:
+            con.execute(f"alter table {_table(name)} add column if not exists {identifier(column.name)} {column.type}")
+    else:
+        con.execute(f"create or replace table {_table(name)} ({declared})")
+    for column in columns:
+        comment = literal(f"{column.meaning} ({column.unit})")
+        con.execute(f"comment on column {_table(name)}.{identifier(column.name)} is {comment}")
+
+
+def _enter_in_ledger(con: duckdb.DuckDBPyConnection, package: Package) -> None:
+    # later than any other even if the clock was set back: the latest publication is the one that readers see
+    published_at = con.execute(
+        f"select greatest(cast(? as timestamp), max(published_at) + interval 1 microsecond) from {LEDGER}",
+        [datetime.now(UTC).replace(tzinfo=None)],
+    ).fetchall()[0][0]
+    columns = PUBLISHED["runs"]
+    names = ", ".join(identifier(column.name) for column in columns)
+    values = ", ".join(f"cast(${column.name} as {column.type})" for column in columns)
+    con.execute(f"insert into {LEDGER} ({names}) values ({values})", package.run | {"published_at": published_at})
+
+
+def _refuse_difference(next_path: Path, package: Package) -> None:
+    """Reads the copy back on a new connection: in DuckDB 2.0 a commit may succeed and have rolled back."""
+    with opened(next_path) as con:
+        if wals(next_path) or not _has(con, package):
+            raise _lost(next_path, f"the ledger has no row of run {package.run_id}")
+        for name in PACKAGED:
+            of_the_day = _of_the_day(name)
+            columns = ", ".join(identifier(column.name) for column in PUBLISHED[name])
+            content = f"select count(*), sum(hash({columns})) from"
+            bound = {"as_of": package.run["as_of"]} if of_the_day else {}
+            held_rows = con.execute(f"{content} {_table(name)} {of_the_day}", bound).fetchall()
+            if held_rows != con.execute(f"{content} {package.relation(name)}").fetchall():
+                raise _lost(next_path, f"{name} has {held_rows[0][0]:,} rows, the package {package.rows[name]:,}")
+
+
+def _keeps_earlier_days(name: str) -> bool:
+    return bool({"as_of", "valid_from"} & set(KEYS[name]))
+
+
+def _of_the_day(name: str) -> str:
+    """The condition on a day's rows in a table that keeps earlier days; of another table all rows are of the day."""
+    day = next((key for key in ("as_of", "valid_from") if key in KEYS[name]), None)
+    return f"where {day} = cast($as_of as date)" if day else ""
+
+
+def _table(name: str) -> str:
+    return f"{SCHEMA}.{identifier(name)}"
+
+
+def _lost(next_path: Path, fault: str) -> WarehouseError:
+    return WarehouseError(
+        f"warehouse {next_path.with_suffix('')}: read back after the commit, {fault}. Nothing of it was made"
+        " visible. Publish again, and report it if it happens twice."
+    )
