@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +86,8 @@ def run(
         prepare_environment()
         from flows.nightly import run_flow
 
+        # an end that tidies up: a process that is ended at once leaves a temporary server behind
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         found, costs = run_flow(path, show=not json, **asked, accept_change=accept_change or "")
     else:
         from config.settings import load

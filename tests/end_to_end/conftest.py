@@ -109,12 +109,16 @@ def with_a_password(folder: Path) -> tuple[list[str], int, int]:
         )
 
 
-def with_a_temporary_server(folder: Path) -> Running:
-    """`rapport run --prefect`, with a file missing."""
+def with_a_temporary_server(folder: Path) -> tuple[Running, Running]:
+    """`rapport run --prefect`: with a file missing, and then told to end while it is at work."""
+    command = ["run", "--config", "firm.yaml", "--prefect"]
     (folder / "orders.csv").unlink()
-    with rapport(folder, ["run", "--config", "firm.yaml", "--prefect"]) as running:
-        running.process.wait(240)
-    return running
+    with rapport(folder, command) as refused:
+        refused.process.wait(240)
+    small_firm(folder)
+    with rapport(folder, command) as ended:
+        ended.line("Beginning flow run", within_seconds=240)
+    return refused, ended
 
 
 def firm_with_a_database(folder: Path, database: Path) -> Path:
@@ -136,7 +140,7 @@ class Meanwhile:
     large: UUID
     cancelled: Future[float]
     without_its_server: Future[Running]
-    with_a_temporary_server: Future[Running]
+    with_a_temporary_server: Future[tuple[Running, Running]]
     without_its_worker: Future[UUID]
     with_a_password: Future[tuple[list[str], int, int]]
 

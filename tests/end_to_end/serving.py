@@ -178,7 +178,9 @@ def at_work(folder: Path, command: Sequence[str], **environment: str) -> Generat
             process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
-        left = running.processes()
+        deadline = time.monotonic() + 10
+        while (left := running.processes()) and time.monotonic() < deadline:
+            time.sleep(0.1)
         for each in left:
             os.kill(each, signal.SIGKILL)
         reader.join(10)

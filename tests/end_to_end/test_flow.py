@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -303,11 +304,16 @@ deployments:
 
 
 def test_without_a_server_there_is_a_temporary_one_and_a_fault_is_a_message_and_an_exit_code(meanwhile):
-    running = meanwhile.with_a_temporary_server.result()
+    refused, _ = meanwhile.with_a_temporary_server.result()
     # behind them the temporary server may tell that its database was locked for a moment
-    assert running.lines[0].startswith("Beginning flow run 'firm, due ")
-    assert running.lines[1].startswith("orders (source ledger): no file matches orders.csv.")
-    assert running.process.returncode == SourceError.exit_code
+    assert refused.lines[0].startswith("Beginning flow run 'firm, due ")
+    assert refused.lines[1].startswith("orders (source ledger): no file matches orders.csv.")
+    assert refused.process.returncode == SourceError.exit_code
+
+
+def test_a_run_that_is_told_to_end_takes_its_temporary_server_along(meanwhile):
+    _, ended = meanwhile.with_a_temporary_server.result()  # where any process is left, this fails
+    assert ended.process.returncode == 128 + signal.SIGTERM
 
 
 def test_a_server_that_goes_away_does_not_keep_the_run_from_publishing(meanwhile):
