@@ -24,16 +24,17 @@ from config.errors import ChangeHeld, ConfigurationError, SourceError
 from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
 from config.settings import Business, config_hash
-from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
+from config.tables import ACCOUNT_SEGMENTS
 from flows import conform, landing, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
 from flows.gates import beyond_limit, change_of
-from flows.history import runs_before, standings_before
+from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
 from flows.package import PACKAGED, seal, verified
 from flows.publishing import publish as publish_package
+from flows.slices import slices, store
 from flows.warehouse import live, location
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
@@ -210,41 +211,46 @@ def features(run: Run) -> str:
                 f"{run.business.business}: there is no order and no event up to {run.as_of}. Nothing was published. "
                 "Choose a later day, or bring the data."
             )
-        statistics = con.sql("select * from account_lines").pl()
-        expected = with_outlook(statistics, fitted, run.as_of)
-        known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
-        frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
-        _store(con, "account_features", frame)
+        for part in slices(con):
+            statistics = con.sql(f"select * from account_lines where {part.of_it}").pl()
+            expected = with_outlook(statistics, fitted, run.as_of)
+            known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
+            frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
+            store(con, "account_features", frame, part)
+        lines = rows(con, "account_features")
     if not state.is_night(run.folder) and not _is_of_the_past(run):
         state.put_in_place(run.business, run.folder)
     unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
-    return f"{frame.height:,} account lines{left_out}"
+    return f"{lines:,} account lines{left_out}"
 
 
 def judge(run: Run) -> str:
     """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
     business = run.business
-    before, standings = runs_before(run.warehouse, run.as_of), standings_before(run.warehouse, run.as_of)
+    before = runs_before(run.warehouse, run.as_of)
+    joined = joined_accounts(business.decided, before[0]["as_of"] if before else None, run.as_of)
     with _work(run) as con:
-        lines = con.sql("select * from account_lines").pl()
-        _require_met(business, lines, run.as_of)
-        judged = judgement(
-            con.sql("select * from account_features").pl(),
-            lines,
-            business.ruler,
-            run.as_of,
-            business.currency,
-            standings,
-            overrides_in_force(business.decided, lines, run.as_of),
-            joined_accounts(business.decided, before[0]["as_of"] if before else None, run.as_of),
-        )
-        dated = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
-        _store(con, "verdicts", dated)
+        keep_standings_before(con, run.warehouse, run.as_of)
+        overrides = _overrides(run, con)
+        for part in slices(con):
+            judged = judgement(
+                con.sql(f"select * from account_features where {part.of_it}").pl(),
+                con.sql(f"select * from account_lines where {part.of_it}").pl(),
+                business.ruler,
+                run.as_of,
+                business.currency,
+                con.sql(f"select * from standings_before where {part.of_it}").pl(),
+                overrides,
+                joined,
+            )
+            verdicts = judged.verdicts.with_columns(
+                ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id)
+            )
+            store(con, "verdicts", verdicts, part)
+            store(con, "reason_counts", judged.reason_counts, part)
         published = ", ".join(column.name for column in ACCOUNT_SEGMENTS)
         con.execute(f"create or replace view account_segments as select {published} from verdicts")
-        _store(con, "standings_before", standings)
-        _store(con, "reason_counts", judged.reason_counts)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
             materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
@@ -382,25 +388,28 @@ def _last_good(run: Run) -> PurchaseModels | None:
     return from_record(json.loads(before[0]["models"])) if before else None
 
 
-def _store(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    types = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES, *VERDICT_STANDINGS)}
-    columns = ", ".join(f"cast({name} as {types[name]}) as {name}" if name in types else name for name in frame.columns)
-    con.register("frame", frame)
-    con.execute(f"create or replace table {table} as select {columns} from frame")
-    con.unregister("frame")
+def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    """The verdicts set by hand for the day, of accounts and lines that there are.
 
-
-def _require_met(business: Business, lines: pl.DataFrame, as_of: date) -> None:
-    """Refuses overrides of what there is not: a misspelt account would go unseen."""
-    unmet = unmet_overrides(business.decided, lines, as_of)
+    Raises:
+        ConfigurationError: there is none of such an account or line; a misspelt one would go unseen.
+    """
+    decided = run.business.decided
+    named = sorted({each.account_id for each in decided.overrides})
+    lines = con.sql(
+        "select account_id, line from account_lines where account_id in (select unnest($named))",
+        params={"named": named},
+    ).pl()
+    unmet = unmet_overrides(decided, lines, run.as_of)
     if unmet:
         keys = ", ".join(
             f"{each.account_id!r}" + (f" (line {each.line})" if each.line else "") for each in unmet[:SHOWN]
         )
         raise ConfigurationError(
-            f"{business.decisions}: {len(unmet):,} overrides in force on {as_of} are for accounts or lines without an order or an "
-            f"event up to then: {keys}. Nothing was published. Correct or remove them."
+            f"{run.business.decisions}: {len(unmet):,} overrides in force on {run.as_of} are for accounts or lines without an order "
+            f"or an event up to then: {keys}. Nothing was published. Correct or remove them."
         )
+    return overrides_in_force(decided, lines, run.as_of)
 
 
 def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult]) -> str:

@@ -87,17 +87,34 @@ def opened(warehouse: Path, read_only: bool = True) -> Generator[duckdb.DuckDBPy
     with unattached() as con:
         con.execute(f"set temp_directory = {literal(str(_beside(warehouse, '.tmp')))}")
         created_as = "" if warehouse.exists() else f", storage_version {literal(STORAGE_VERSION)}"
-        try:
-            con.execute(f"attach {literal(str(warehouse))} as warehouse (read_only {read_only}{created_as})")
-        except duckdb.Error as error:
-            if "Could not set lock" in str(error):
-                raise _open_elsewhere(warehouse) from error
-            raise WarehouseError(
-                f"warehouse {warehouse}: it cannot be opened ({_first_line(error)}). Nothing was changed."
-                " Put back a good copy, or move the file away and publish again."
-            ) from error
+        _attach(con, warehouse, f"read_only {read_only}{created_as}")
         con.execute("use warehouse")
         yield con
+
+
+@contextmanager
+def attached(con: duckdb.DuckDBPyConnection, warehouse: Path) -> Generator[None]:
+    """The file as it is at this instant, beside what a connection has already, to be read under the name `warehouse`.
+
+    Raises:
+        Busy: another program has the file open for writing.
+        WarehouseError: the file cannot be opened.
+    """
+    _attach(con, warehouse, "read_only")
+    yield
+    con.execute("detach warehouse")
+
+
+def _attach(con: duckdb.DuckDBPyConnection, warehouse: Path, options: str) -> None:
+    try:
+        con.execute(f"attach {literal(str(warehouse))} as warehouse ({options})")
+    except duckdb.Error as error:
+        if "Could not set lock" in str(error):
+            raise _open_elsewhere(warehouse) from error
+        raise WarehouseError(
+            f"warehouse {warehouse}: it cannot be opened ({_first_line(error)}). Nothing was changed."
+            " Put back a good copy, or move the file away and publish again."
+        ) from error
 
 
 @contextmanager

@@ -32,6 +32,6 @@ versions as (
     from contested
 )
 
-select * exclude (newest_first)
+select * exclude (newest_first) -- noqa: AM04
 from versions
 where newest_first > 1
