@@ -18,6 +18,8 @@ import duckdb
 
 from config.errors import GateRefused
 
+_TURN = threading.Lock()  # two threads of this process do not talk on one line at a time
+
 
 @cache
 def start() -> tuple[subprocess.Popen[bytes], Connection]:
@@ -44,20 +46,21 @@ def validate(
     Raises:
         GateRefused: the process came to an end; the next audit starts another.
     """
-    process, line = start()
-    try:
-        line.send((table, expectations))
-        while isinstance(asked := line.recv(), tuple):
-            line.send(_answer(con, *asked))
-    except BaseException as error:
-        start.cache_clear()  # what is left unsaid on this line would be taken for an answer to the next question
-        if not isinstance(error, EOFError | OSError):
-            raise
-        code = process.wait()
-        raise GateRefused(
-            f"audit of {table}: the process of Great Expectations came to an end, code {code}. Nothing was published; the "
-            "tables of the last run stand. Run again; if it ends again by -9, memory ran out."
-        ) from error
+    with _TURN:
+        process, line = start()
+        try:
+            line.send((table, expectations))
+            while isinstance(asked := line.recv(), tuple):
+                line.send(_answer(con, *asked))
+        except BaseException as error:
+            start.cache_clear()  # what is left unsaid on this line would be taken for an answer to the next question
+            if not isinstance(error, EOFError | OSError):
+                raise
+            code = process.wait()
+            raise GateRefused(
+                f"audit of {table}: the process of Great Expectations came to an end, code {code}. Nothing was published; "
+                "the tables of the last run stand. Run again; if it ends again by -9, memory ran out."
+            ) from error
     return asked
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -81,3 +82,15 @@ def test_it_ends_with_the_process_that_started_it_which_never_loads_great_expect
     while status.exists() and "(zombie)" not in status.read_text():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_threads_wait_for_their_turn(con):
+    cons = [con.cursor() for _ in range(4)]
+    for number, each in enumerate(cons):
+        each.execute(f"create temp table t{number} as select cast(null as integer) as number from range({number + 1})")
+    auditor.start()
+    with ThreadPoolExecutor(len(cons)) as pool:
+        found = list(
+            pool.map(lambda number: auditor.validate(cons[number], f"t{number}", CHECKS[:1]), range(len(cons)))
+        )
+    assert [each[0]["result"]["unexpected_count"] for each in found] == [1, 2, 3, 4]
