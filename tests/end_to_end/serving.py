@@ -243,13 +243,14 @@ class Channel:
     address: str
     messages: list[dict[str, str]]
 
-    def told(self, text: str, within_seconds: float) -> str:
-        """Waits for a message whose title has this text, and gives its body."""
+    def told(self, text: str, within_seconds: float, about: str = "") -> str:
+        """Waits for a message whose title has this text, and its body what it is about, and gives its body."""
 
         def look() -> str | None:
-            return next((each["message"] for each in self.messages if text in each["title"]), None)
+            bodies = (each["message"] for each in self.messages if text in each["title"])
+            return next((body for body in bodies if about in body), None)
 
-        return until(look, within_seconds, f"a message with {text!r} among {self.messages}")
+        return until(look, within_seconds, f"a message with {text!r} about {about!r} among {self.messages}")
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_a_run_whose_worker_was_killed_with_it_is_marked_crashed_by_its_silence(
     run = ended(client, run_id)
     assert run.state.type == StateType.CRASHED
     assert run.state.message == "There was no sign of life from it for five minutes."
-    told = served.channel.told("the run crashed", within_seconds=180)
+    told = served.channel.told("the run crashed", within_seconds=180, about=run.name)
     assert told.startswith(f"Run {run.name} crashed. The tables of the last run stand.")
 
 
