@@ -26,7 +26,7 @@ WORK = "work.duckdb"
 SWOLLEN = 8
 """How many times as large as the landed batches a state and its temporary files may become.
 
-The state of 5 million generated rows was 3.5 times as large as their batches, which Parquet and zstd keep small; doubled.
+The state of 50 million generated rows was 5 times as large as their batches, which Parquet and zstd keep small.
 """
 MADE_BY = ("config/expressions.py", "config/rules.py", "config/tables.py", "flows/conform.py", "flows/ledger.py")
 
