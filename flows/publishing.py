@@ -50,7 +50,11 @@ class Published:
 
 
 def publish(
-    package_dir: Path, warehouse: Path, wait_seconds: float = 0, takes_later_days_back: bool = False
+    package_dir: Path,
+    warehouse: Path,
+    wait_seconds: float = 0,
+    takes_later_days_back: bool = False,
+    memory: str | None = None,
 ) -> Published:
     """Publishes a sealed package to a DuckDB file: all its tables and its ledger row become visible at once.
 
@@ -63,6 +67,7 @@ def publish(
         wait_seconds: how long to wait while another run publishes; 0 gives up at once.
         takes_later_days_back: for a day before the last one published, undo what was published for the days after it;
             without it such a day is refused.
+        memory: most memory for DuckDB, such as 4GB; None leaves it DuckDB's own measure.
 
     Raises:
         Busy: another run publishes, or another program has the file open for writing.
@@ -74,11 +79,11 @@ def publish(
         package = verified(con, package_dir)
     started_at = datetime.fromisoformat(str(package.run["started_at"]))
     with as_publisher(live_path, package.run_id, started_at, wait_seconds):
-        changed = _published(package, live_path, takes_later_days_back)
+        changed = _published(package, live_path, takes_later_days_back, memory)
     return Published(package.run_id, live_path, changed, package.rows)
 
 
-def _published(package: Package, live_path: Path, takes_later_days_back: bool) -> bool:
+def _published(package: Package, live_path: Path, takes_later_days_back: bool, memory: str | None) -> bool:
     """Publishes under the lock; False where the ledger has the run already."""
     if live_path.exists() and _is_published(package, live_path):
         return False
@@ -86,8 +91,8 @@ def _published(package: Package, live_path: Path, takes_later_days_back: bool) -
     def change(live_file: BinaryIO | None, next_path: Path) -> None:
         if live_file:
             copy_file(live_file, live_path, next_path)
-        _change(next_path, package, takes_later_days_back)
-        _refuse_difference(next_path, package)
+        _change(next_path, package, takes_later_days_back, memory)
+        _refuse_difference(next_path, package, memory)
 
     exchange_file(live_path, _room_for(package, live_path), change)
     return True
@@ -118,10 +123,10 @@ def _has(con: duckdb.DuckDBPyConnection, package: Package) -> bool:
     return bool(found)
 
 
-def _change(next_path: Path, package: Package, takes_later_days_back: bool) -> None:
+def _change(next_path: Path, package: Package, takes_later_days_back: bool, memory: str | None) -> None:
     """Puts the package into the copy, in one transaction."""
     as_of = str(package.run["as_of"])
-    with opened(next_path, read_only=False) as con:
+    with opened(next_path, read_only=False, memory=memory) as con:
         con.execute("begin")
         con.execute(f"create schema if not exists {SCHEMA}")
         for name in PUBLISHED:
@@ -216,9 +221,9 @@ def _enter_in_ledger(con: duckdb.DuckDBPyConnection, package: Package) -> None:
     con.execute(f"insert into {LEDGER} ({names}) values ({values})", package.run | {"published_at": published_at})
 
 
-def _refuse_difference(next_path: Path, package: Package) -> None:
+def _refuse_difference(next_path: Path, package: Package, memory: str | None) -> None:
     """Reads the copy back on a new connection: in DuckDB 2.0 a commit may succeed and have rolled back."""
-    with opened(next_path) as con:
+    with opened(next_path, memory=memory) as con:
         if wals(next_path) or not _has(con, package):
             raise _lost(next_path, f"the ledger has no row of run {package.run_id}")
         for name in PACKAGED:

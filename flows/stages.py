@@ -25,7 +25,7 @@ from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP
 from config.settings import Business, config_hash
 from config.tables import ACCOUNT_SEGMENTS
-from flows import conform, landing, state
+from flows import conform, landing, machine, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
 from flows.duck import connect, materialise, rows
@@ -298,7 +298,9 @@ def publish_sealed(run: Run) -> str:
     present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
         return f"nothing changed: run {present['run_id']} already published this result"
-    published = publish_package(run.package, run.warehouse, run.wait_seconds, takes_later_days_back=run.is_replay)
+    published = publish_package(
+        run.package, run.warehouse, run.wait_seconds, run.is_replay, machine.memory_limit(run.business)
+    )
     return f"{published.rows['account_segments']:,} verdicts are live in {run.warehouse}"
 
 

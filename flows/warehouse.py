@@ -76,8 +76,13 @@ def live(warehouse: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def opened(warehouse: Path, read_only: bool = True) -> Generator[duckdb.DuckDBPyConnection]:
+def opened(warehouse: Path, read_only: bool = True, memory: str | None = None) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection in UTC whose default database is the file as it is at this instant.
+
+    Args:
+        warehouse: the DuckDB file.
+        read_only: refuse to change it.
+        memory: most memory for DuckDB, such as 4GB; None leaves it DuckDB's own measure.
 
     Raises:
         Busy: another program has the file open for writing.
@@ -86,6 +91,8 @@ def opened(warehouse: Path, read_only: bool = True) -> Generator[duckdb.DuckDBPy
     # attached, not connected to: a process that has the replaced file open would be handed that one again
     with unattached() as con:
         con.execute(f"set temp_directory = {literal(str(_beside(warehouse, '.tmp')))}")
+        if memory:
+            con.execute(f"set memory_limit = {literal(memory)}")
         created_as = "" if warehouse.exists() else f", storage_version {literal(STORAGE_VERSION)}"
         _attach(con, warehouse, f"read_only {read_only}{created_as}")
         con.execute("use warehouse")
