@@ -144,6 +144,29 @@ class _Lookup:
     made_of: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Landing:
+    """What a source is landed with, whatever its kind.
+
+    Attributes:
+        con: a connection in UTC.
+        role: orders or engagements.
+        landed: where the batches of all sources lie.
+        earlier: the batches ever landed of the source.
+        known_at: when what is landed now became known, UTC.
+        again: land what is unchanged too.
+        limit: SQL that ends a select of no more rows than wanted.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    role: str
+    landed: Path
+    earlier: Sequence[Batch]
+    known_at: datetime
+    again: bool
+    limit: str
+
+
 def land(
     con: duckdb.DuckDBPyConnection,
     role: str,
@@ -176,41 +199,31 @@ def land(
     earlier = batches(landed, source.name)
     known_at = max([now.replace(tzinfo=None), *(batch.known_at + timedelta(microseconds=1) for batch in earlier)])
     limit = "" if most_rows is None else f"limit {most_rows}"
-    if isinstance(source, PostgresSource):
-        new = _land_table(con, role, source, landed, earlier, known_at, again, limit)
-    else:
-        new = _land_files(con, role, source, landed, earlier, known_at, again, limit)
+    landing = _Landing(con, role, landed, earlier, known_at, again, limit)
+    new = _land_table(source, landing) if isinstance(source, PostgresSource) else _land_files(source, landing)
     _clear(folder)
     return new
 
 
-def _land_files(
-    con: duckdb.DuckDBPyConnection,
-    role: str,
-    source: AnyFiles,
-    landed: Path,
-    earlier: Sequence[Batch],
-    known_at: datetime,
-    again: bool,
-    limit: str,
-) -> list[Batch]:
-    where, folder = f"{role} (source {source.name})", landed / source.name
-    taken = {batch.batch for batch in earlier}
-    latest = {batch.origin: batch for batch in current(earlier)}
+def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
+    con, landed = landing.con, landing.landed
+    where, folder = f"{landing.role} (source {source.name})", landed / source.name
+    taken = {batch.batch for batch in landing.earlier}
+    latest = {batch.origin: batch for batch in current(landing.earlier)}
     lookups = _lookups(con, where, source, folder / "lookup.part")
     new = []
     for origin, file in _origins(where, source).items():
         here, before = f"{where}, file {origin}", latest.get(origin)
         sha256 = _digest([_sha256_of(here, file), *(part for lookup in lookups for part in lookup.made_of)])
-        unchanged = before is not None and before.origin_sha256 == sha256 and not again
-        if unchanged and _wanted(role, source, before.available, here) == (before.columns, before.key):
+        unchanged = before is not None and before.origin_sha256 == sha256 and not landing.again
+        if unchanged and _wanted(landing.role, source, before.available, here) == (before.columns, before.key):
             continue
         table = relation(con, here, file, _format(source, file), folder / "source.part")
         joined = _joined(table, lookups)
         available = tuple(joined.columns)
-        columns, key = _wanted(role, source, available, here)
+        columns, key = _wanted(landing.role, source, available, here)
         batch = Batch(
-            role=role,
+            role=landing.role,
             source=source.name,
             batch=_unused(_digest([source.name, origin, sha256, *columns])[:16], taken),
             origin=origin,
@@ -218,35 +231,27 @@ def _land_files(
             available=available,
             key=key,
             columns=columns,
-            known_at=known_at,
+            known_at=landing.known_at,
         )
-        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {limit}", landed))
+        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {landing.limit}", landed))
     return new
 
 
-def _land_table(
-    con: duckdb.DuckDBPyConnection,
-    role: str,
-    source: PostgresSource,
-    landed: Path,
-    earlier: Sequence[Batch],
-    known_at: datetime,
-    again: bool,
-    limit: str,
-) -> list[Batch]:
-    where, name = f"{role} (source {source.name}), table {source.table}", f"{source.database}.{source.table}"
-    counted = [] if again else current(earlier)
+def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
+    con, landed = landing.con, landing.landed
+    where, name = f"{landing.role} (source {source.name}), table {source.table}", f"{source.database}.{source.table}"
+    counted = [] if landing.again else current(landing.earlier)
     with postgres.snapshot(where, source) as table:
         available = tuple(table.columns)
-        columns, key = _wanted(role, source, available, where)
+        columns, key = _wanted(landing.role, source, available, where)
         before = counted[-1] if counted and _reads_alike(counted[-1], name, source, columns, key) else None
         high = before.table.high if before and before.table else None
         since = postgres.since(table, source.cursor, high) if source.cursor and high else None
-        condition = f"{f'where {since}' if since else ''} {limit}"
+        condition = f"{f'where {since}' if since else ''} {landing.limit}"
         file = postgres.fetched(con, table, columns[:-1], key, condition, landed / source.name / "source.part")
-    origin = f"{source.table} at {known_at.isoformat()}"
+    origin = f"{source.table} at {landing.known_at.isoformat()}"
     batch = Batch(
-        role=role,
+        role=landing.role,
         source=source.name,
         batch=_digest([source.name, name, origin, *columns])[:16],
         origin=origin,
@@ -254,8 +259,8 @@ def _land_table(
         available=available,
         key=key,
         columns=columns,
-        known_at=known_at,
-        table=TableRead(name, source.cursor, since, postgres.highest(con, table, file, known_at) or high),
+        known_at=landing.known_at,
+        table=TableRead(name, source.cursor, since, postgres.highest(con, table, file, landing.known_at) or high),
     )
     select = _select(con, file, file, batch)
     if since:
