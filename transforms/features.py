@@ -197,7 +197,7 @@ def co_development(day: pl.Expr) -> pl.Expr:
     Consultations, feature requests, pilots, design reviews and feedback from the account count; complaints and score
     clicks do not.
     """
-    halvings = _days_since(day, "last_co_development_on") / CO_DEVELOPMENT_HALVES_DAYS
+    halvings = _days_since(day, "last_co_development_on") * (1 / CO_DEVELOPMENT_HALVES_DAYS)
     mass = (pl.col("co_development_mass") / pl.lit(2.0).pow(halvings)).fill_null(0.0)
     return mass / (mass + CO_DEVELOPMENT_HALF)
 
@@ -233,7 +233,7 @@ def contact_breadth(day: pl.Expr) -> pl.Expr:
 
 def contract_coverage(day: pl.Expr) -> pl.Expr:
     """Share of the window's days under a contract; a recurring line without a term runs for a month."""
-    return pl.when(_ordered).then(pl.col("contract_days_12m") / WINDOW_DAYS)
+    return pl.when(_ordered).then(pl.col("contract_days_12m") * (1 / WINDOW_DAYS))
 
 
 def price_premium(day: pl.Expr) -> pl.Expr:

@@ -14,7 +14,7 @@ import polars as pl
 from transforms.purchase_models import occasions, values
 from transforms.purchase_models.fits import Fit, LineFit, fits_by_line
 
-DAYS_A_WEEK = 7
+WEEKS_A_DAY = 1 / 7  # a factor, for Polars divides one row by a constant, but multiplies several by its inverse
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ def histories(statistics: pl.DataFrame, as_of: date) -> pl.DataFrame:
     return statistics.select(
         "line",
         repeat_order_days=pl.when(repeats >= 0).then(repeats),
-        first_to_last_weeks=(pl.col("last_order_on") - pl.col("first_order_on")).dt.total_days() / DAYS_A_WEEK,
-        tenure_weeks=(pl.lit(as_of) - pl.col("first_order_on")).dt.total_days() / DAYS_A_WEEK,
+        first_to_last_weeks=(pl.col("last_order_on") - pl.col("first_order_on")).dt.total_days() * WEEKS_A_DAY,
+        tenure_weeks=(pl.lit(as_of) - pl.col("first_order_on")).dt.total_days() * WEEKS_A_DAY,
         mean_repeat_value=pl.when(repeats > 0).then(value),
     )
 

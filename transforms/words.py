@@ -25,7 +25,7 @@ def in_words(feature: Feature, values: pl.Series, currency: str) -> pl.Series:
         "days": _days("shown"),
         "count": _thousands("shown"),
         "money": pl.format("{} {}", _thousands("shown"), pl.lit(currency)),
-        "number": (pl.col("shown") / 10).cast(pl.String),
+        "number": (pl.col("shown") / 10).round(1).cast(pl.String),
         "premium": _against_reference("shown"),
     }[feature.unit]
     sentence = pl.format("{}{}{}", pl.lit(before), text, pl.lit(after))

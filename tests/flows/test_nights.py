@@ -1,6 +1,5 @@
 """Nights that add to the state make the same tables, to the last digit, as one rebuild from the same landed batches."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -115,20 +114,7 @@ def outcome(run: Run, stages=STAGES) -> dict[str, list[tuple]]:
         stage(run)
     with connected(run.business, run.folder) as con:
         places = {name: f"state.{name}" for name in KEPT} | {name: f"work.main.{name}" for name in MADE}
-        found = {name: con.execute(f"select * from {place} order by all").fetchall() for name, place in places.items()}
-    return found | {"fitted": [(name, in_use(record)) for name, record in found["fitted"]]}
-
-
-def in_use(record: str) -> list[tuple]:
-    """The models of a record that accounts are scored with, and where they come from.
-
-    Of a fit that was refused the parameters do not count: where a likelihood is flat, rounding decides where the search ends.
-    """
-    return [
-        (kind, line, fit["model"], fit["origin"])
-        for kind, fits in json.loads(record).items()
-        for line, fit in sorted(fits.items())
-    ]
+        return {name: con.execute(f"select * from {place} order by all").fetchall() for name, place in places.items()}
 
 
 @contextmanager

@@ -264,7 +264,7 @@ def _fit(
     x, _, T, accounts = exact
     weeks_per_repeat = (accounts * T).sum() / max((accounts * x).sum(), 1)
     step = max(T.max() / 50, 1 / 7)
-    rough = _counts(histories.with_columns((pl.col(HISTORY[1:]) / step).round() * step))
+    rough = _counts(histories.with_columns((pl.col(HISTORY[1:]) * (1 / step)).round() * step))
     tries = [_climb(model, rough, (r, r * weeks_per_repeat, *rest), bounds) for r, *rest in starts]
     best = max(tries, key=lambda fit: fit.log_likelihood)
     fit = _climb(model, exact, astuple(best.model), bounds)
