@@ -56,10 +56,10 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
     present = live(location(business))
     run = new_run(business, as_of=as_of or (present["as_of"] if present else None), dry_run=True)
     with at_work(run):
-        statistics, known = _computed(run)
-        ours = _settled(run, business, statistics, known)
+        facts, known = _computed(run)
+        ours = _settled(run, business, facts, known)
         if business.model_dump(include=SAME_INPUT) == other.model_dump(include=SAME_INPUT):
-            theirs = _settled(run, other, statistics, known)
+            theirs = _settled(run, other, facts, known)
         else:
             aside = other.model_copy(update={"state": business.state / "compare"})
             theirs = _settled(run, other, *_computed(new_run(aside, as_of=run.as_of, dry_run=True)))
@@ -69,21 +69,21 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
 
 
 def _computed(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The statistics and the features of each account x line."""
+    """The facts and the features of each account x line."""
     for stage in STAGES[: STAGES.index(features) + 1]:
         stage(run)
     with connected(run.business, run.folder) as con:
-        return con.sql("select * from account_lines").pl(), con.sql("select * from account_features").pl()
+        return con.sql("select * from verdict_facts").pl(), con.sql("select * from account_features").pl()
 
 
-def _settled(run: Run, business: Business, statistics: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _settled(run: Run, business: Business, facts: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The verdicts without waits, from what is held up to the day compared."""
     rules = business.ruler.verdict.model_copy(update={"enter_days": 1, "leave_days": 1, "dwell_days": 0})
     return held_verdicts(
         known,
-        statistics,
+        facts,
         business.ruler.model_copy(update={"verdict": rules}),
         run.as_of,
         standings_before(run.warehouse, run.as_of + timedelta(days=1)),
-        overrides_in_force(business.decided, statistics, run.as_of),
+        overrides_in_force(business.decided, facts, run.as_of),
     )

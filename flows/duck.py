@@ -43,6 +43,7 @@ def materialise(
     name: str,
     parameters: dict[str, object] | None = None,
     kind: Literal["table", "view"] = "table",
+    schema: str = "",
 ) -> None:
     """Runs `sql/<name>.sql` into the table named like the file, or makes it a view.
 
@@ -51,11 +52,13 @@ def materialise(
         name: path of the file below `sql/`, without `.sql`.
         parameters: values for its `$name`s; those that it does not name are left out.
         kind: a view has no parameters.
+        schema: where to make it, as SQL; empty for the first on the search path.
     """
     text = statement(name)
     used = set(re.findall(r"\$(\w+)", re.sub(r"--.*", "", text)))
     bound = {key: value for key, value in (parameters or {}).items() if key in used}
-    con.execute(f"create or replace {kind} {identifier(name.rsplit('/', 1)[-1])} as {text}", bound)
+    place = f"{schema}." * bool(schema) + identifier(name.rsplit("/", 1)[-1])
+    con.execute(f"create or replace {kind} {place} as {text}", bound)
 
 
 def rows(con: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -64,10 +64,10 @@ REDUCED = {
 }
 """What is kept of each account x line as of a day, and the statements that reduce it from the ledger."""
 
-DAILY = ("features/contract_statistics", "features/price_statistics", "features/account_lines")
+DAILY = ("features/contract_statistics", "features/price_statistics")
 """What is reduced anew each night: it changes from day to day, or with other accounts."""
 
-STATISTICS = (*REDUCED["account_statistics"], *DAILY)
+STATISTICS = (*REDUCED["account_statistics"], *DAILY, "features/account_lines")
 
 
 def days_of(as_of: date) -> dict[str, object]:
@@ -171,8 +171,10 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
     for role in ROLES:
         con.execute(f"create view checked_{role} as select * from state.checked_{role} {only}")
         materialise(con, f"staging/{role}", kind="view")
-    for part in REDUCED[name]:
+    *before, whole = REDUCED[name]
+    for part in before:
         materialise(con, part, days_of(as_of))
+    materialise(con, whole, days_of(as_of), schema="work.reducing" if last else "state.main")
     is_changed = last != [(as_of,)] or _differs(con, name)
     con.execute("begin")
     if is_changed:
@@ -180,8 +182,6 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
     if last:
         key = ("account_id", "line")
         _replace(con, name, "work.reducing.due_account_lines", key, f"work.reducing.{name}")
-    else:
-        con.execute(f"create table state.{name} as select * from work.reducing.{name}")
     con.execute("delete from state.reduced where name = $name", {"name": name})
     con.execute("delete from state.due where name = $name", {"name": name})
     con.execute("insert into state.reduced values ($name, $as_of)", {"name": name, "as_of": as_of})
@@ -195,6 +195,7 @@ def reduce_account_lines(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     reduce(con, "account_statistics", as_of)
     for name in DAILY:
         materialise(con, name, days_of(as_of))
+    materialise(con, "features/account_lines", kind="view")
 
 
 def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: PurchaseModels | None) -> PurchaseModels:

@@ -1,13 +1,14 @@
-"""A run's result as a sealed package: a Parquet file a published table, and a manifest of their checksums."""
+"""A run's result as a sealed package: Parquet files, one or more a published table, and a manifest of their checksums."""
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -42,13 +43,28 @@ class Package:
         """The run that sealed it."""
         return str(self.run["run_id"])
 
-    def file(self, table: str) -> Path:
-        """A table's Parquet file."""
-        return self.directory / f"{table}.parquet"
-
     def relation(self, table: str) -> str:
         """A table's rows, as SQL to select from."""
-        return _parquet(self.file(table))
+        return relation(parts(self.directory, table))
+
+    def size(self) -> int:
+        """The bytes of its Parquet files."""
+        return sum(path.stat().st_size for name in PACKAGED for path in parts(self.directory, name))
+
+
+def part(table: str, number: int) -> str:
+    """The name of one of a table's Parquet files, counted from 0."""
+    return f"{table}.{number:04}.parquet" if number else f"{table}.parquet"
+
+
+def parts(directory: Path, table: str) -> list[Path]:
+    """A table's Parquet files in a directory, in their order."""
+    return sorted(directory.glob(f"{table}.*parquet"), key=lambda path: (len(path.name), path.name))
+
+
+def relation(files: Iterable[Path]) -> str:
+    """The rows of Parquet files, as SQL to select from."""
+    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
 
 
 def content_hash(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> str:
@@ -69,7 +85,10 @@ def content_hash(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> s
 
 
 def seal(
-    con: duckdb.DuckDBPyConnection, directory: Path, run: Mapping[str, object], tables: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection,
+    directory: Path,
+    run: Mapping[str, object],
+    tables: Mapping[str, str | Sequence[Path]],
 ) -> Package:
     """Writes a package, whole or not at all.
 
@@ -77,7 +96,8 @@ def seal(
         con: an open connection, in UTC.
         directory: the package's directory; one of an earlier attempt is replaced.
         run: the row of the ledger; `content_hash` and `published_at` are not read from it.
-        tables: name of each packaged table, to the connection's table or view with its rows.
+        tables: name of each packaged table, to the connection's table or view with its rows, or to the Parquet files
+            that hold them in their published types; those are copied.
 
     Returns:
         The package, its `run` with the `content_hash`.
@@ -88,22 +108,24 @@ def seal(
     unsealed = directory.with_name(f"{directory.name}.sealing")
     shutil.rmtree(unsealed, ignore_errors=True)
     unsealed.mkdir(parents=True)
-    rows = {
-        name: con.execute(
-            f"copy {_typed(name, identifier(tables[name]))}"
-            f" to {literal(str(unsealed / f'{name}.parquet'))} (format parquet, compression zstd)"
-        ).fetchall()[0][0]
-        for name in PACKAGED
-    }
-    written = {name: _parquet(unsealed / f"{name}.parquet") for name in PACKAGED}
-    for name, relation in written.items():
-        _refuse_shared_keys(con, name, relation)
+    for name, source in tables.items():
+        if isinstance(source, str):
+            target = literal(str(unsealed / part(name, 0)))
+            con.execute(f"copy {_typed(name, identifier(source))} to {target} (format parquet, compression zstd)")
+        else:
+            for number, file in enumerate(source):
+                shutil.copyfile(file, unsealed / part(name, number))
+    relations = {name: relation(parts(unsealed, name)) for name in PACKAGED}
+    for name, rows in relations.items():
+        _refuse_shared_keys(con, name, rows)
     ledger = {column.name: run[column.name] for column in RUNS if column.name not in ("content_hash", "published_at")}
-    ledger["content_hash"] = _content_hash(con, written)
-    files = {
-        f"{name}.parquet": {"sha256": _sha256(unsealed / f"{name}.parquet"), "rows": rows[name]} for name in PACKAGED
+    ledger["content_hash"] = _content_hash(con, relations)
+    sealed = {
+        path.name: {"sha256": _sha256(path), "rows": _count(con, path)}
+        for name in PACKAGED
+        for path in parts(unsealed, name)
     }
-    body = json.loads(json.dumps({"run": ledger, "files": files}, default=_as_json))
+    body = json.loads(json.dumps({"run": ledger, "files": sealed}, default=_as_json))
     manifest = json.dumps(body | {"sha256": _seal_of(body)}, indent=1)
     (unsealed / MANIFEST).write_text(manifest, encoding="utf-8")
     for path in (*unsealed.iterdir(), unsealed):
@@ -112,7 +134,7 @@ def seal(
         shutil.rmtree(directory)
     unsealed.rename(directory)
     sync(directory.parent)
-    return Package(directory, body["run"], rows)
+    return Package(directory, body["run"], _rows(sealed))
 
 
 def verified(con: duckdb.DuckDBPyConnection, directory: Path) -> Package:
@@ -131,12 +153,16 @@ def verified(con: duckdb.DuckDBPyConnection, directory: Path) -> Package:
         raise _refusal(directory, f"{MANIFEST} cannot be read ({error})") from error
     if not isinstance(manifest, dict) or manifest.pop("sha256", None) != _seal_of(manifest):
         raise _refusal(directory, f"{MANIFEST} is not what was sealed")
+    sealed = manifest["files"]
     for name in PACKAGED:
-        if f"{name}.parquet" not in manifest["files"]:
+        if part(name, 0) not in sealed:
             raise _refusal(directory, f"it has no {name}, another version of Rapport made it")
-        _refuse_file(con, directory / f"{name}.parquet", PUBLISHED[name], **manifest["files"][f"{name}.parquet"])
-    rows = {name: manifest["files"][f"{name}.parquet"]["rows"] for name in PACKAGED}
-    return Package(directory, manifest["run"], rows)
+        for path in parts(directory, name):
+            if path.name not in sealed:
+                raise _refusal(directory, f"{path.name} is not what was sealed, {MANIFEST} does not name it")
+        for file in _files(sealed, name):
+            _refuse_file(con, directory / file, PUBLISHED[name], **sealed[file])
+    return Package(directory, manifest["run"], _rows(sealed))
 
 
 def sync(path: Path) -> None:
@@ -148,15 +174,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def _files(sealed: Iterable[str], name: str) -> list[str]:
+    return [file for file in sealed if file.startswith(f"{name}.")]
+
+
+def _rows(sealed: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """The rows of each table, from those of its files."""
+    return {name: sum(sealed[file]["rows"] for file in _files(sealed, name)) for name in PACKAGED}
+
+
 def _refuse_file(con: duckdb.DuckDBPyConnection, path: Path, table: Table, sha256: str, rows: int) -> None:
     if not path.exists():
         raise _refusal(path.parent, f"{path.name} is missing")
     if _sha256(path) != sha256:
         raise _refusal(path.parent, f"{path.name} is not what was sealed, its sha256 is another")
-    found = con.execute(f"describe select * from {_parquet(path)}").fetchall()
+    found = con.execute(f"describe select * from {relation([path])}").fetchall()
     if [(name, type_) for name, type_, *_ in found] != [(column.name, column.type) for column in table]:
         raise _refusal(path.parent, f"{path.name} has other columns than this version of Rapport publishes")
-    count = con.execute(f"select count(*) from {_parquet(path)}").fetchall()[0][0]
+    count = _count(con, path)
     if count != rows:
         raise _refusal(path.parent, f"{path.name} has {count:,} rows, {MANIFEST} says {rows:,}")
 
@@ -195,8 +230,8 @@ def _refusal(directory: Path, fault: str) -> WarehouseError:
     return WarehouseError(f"package {directory}: {fault}. Nothing was published. Repeat the run that made it.")
 
 
-def _parquet(path: Path) -> str:
-    return f"read_parquet({literal(str(path))})"
+def _count(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+    return con.execute(f"select count(*) from {relation([path])}").fetchall()[0][0]
 
 
 def _seal_of(body: dict[str, object]) -> str:

@@ -106,8 +106,7 @@ def _is_published(package: Package, path: Path) -> bool:
 def _room_for(package: Package, live_path: Path) -> int:
     """The bytes that a copy of the live file takes with the rows of a package in it."""
     copied = sum(path.stat().st_size for path in (live_path, *wals(live_path)) if path.exists())
-    packaged = sum(package.file(name).stat().st_size for name in PACKAGED)
-    return copied + ROOM_PER_PACKAGED_BYTE * packaged + ROOM_FOR_AN_EMPTY_WAREHOUSE
+    return copied + ROOM_PER_PACKAGED_BYTE * package.size() + ROOM_FOR_AN_EMPTY_WAREHOUSE
 
 
 def _has(con: duckdb.DuckDBPyConnection, package: Package) -> bool:

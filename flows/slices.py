@@ -1,49 +1,62 @@
-"""Some accounts at a time: what Polars computes of them never needs more memory than a slice of them does."""
+"""Some accounts at a time: what Polars computes of them never needs more memory than a slice of them does.
+
+What is computed lies in the run's folder as Parquet files, one a table and slice, in the types in which it is published.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
-from flows.duck import literal
+from flows.duck import identifier, literal
+from flows.package import part, parts, relation
 
 ROWS = 500_000
+SAMPLED = 10_000
+COMPUTED = "computed"
 
 _TYPES = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES, *VERDICT_STANDINGS)}
 
 
-@dataclass(frozen=True)
-class Slice:
-    """Some of the accounts, with all their lines.
+def slices(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    """The rows of `account_lines` in slices of about `ROWS`, an account with all its lines in one: SQL that selects each.
 
-    Attributes:
-        of_it: SQL that is true for a row of one of them.
-        is_first: whether none comes before it.
+    The slices are in the order of accounts, and so are the rows of each. Where one ends is told from a sample.
     """
-
-    of_it: str
-    is_first: bool
-
-
-def slices(con: duckdb.DuckDBPyConnection) -> Iterator[Slice]:
-    """The accounts of `account_lines`, which is in their order, in slices of about `ROWS` of its rows."""
-    bounds = con.execute(
-        f"select distinct account_id from account_lines where rowid > 0 and rowid % {ROWS} = 0 order by account_id"
+    count = con.execute("select count(*) from account_statistics").fetchall()[0][0]
+    sampled = con.execute(
+        f"select account_id from account_statistics using sample reservoir({SAMPLED} rows) order by account_id"
     ).fetchall()
-    for low, high in pairwise([None, *(literal(account_id) for (account_id,) in bounds), None]):
+    wanted = -(-count // ROWS)
+    bounds = dict.fromkeys(sampled[number * len(sampled) // wanted][0] for number in range(1, wanted))
+    for low, high in pairwise([None, *map(literal, bounds), None]):
         sides = [f"account_id >= {low}"] * (low is not None) + [f"account_id < {high}"] * (high is not None)
-        yield Slice(" and ".join(sides) or "true", low is None)
+        yield f"select * from account_lines where {' and '.join(sides) or 'true'} order by account_id, line"
 
 
-def store(con: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, part: Slice) -> None:
-    """Makes a table of what was computed of a slice, in the published types, or adds it to that of those before."""
-    columns = ", ".join(
-        f"cast({name} as {_TYPES[name]}) as {name}" if name in _TYPES else name for name in frame.columns
-    )
-    con.register("frame", frame)
-    begun = f"create or replace table {table} as" if part.is_first else f"insert into {table}"
-    con.execute(f"{begun} select {columns} from frame")
-    con.unregister("frame")
+def store(con: duckdb.DuckDBPyConnection, folder: Path, table: str, number: int, frame: pl.DataFrame) -> None:
+    """Writes what was computed of a slice for a table; the first slice begins the table anew.
+
+    Args:
+        con: the run's connection; it gets a view of the table as far as it goes.
+        folder: the run's.
+        table: its name.
+        number: of the slice, from 0.
+        frame: its rows, of the same columns in each slice.
+    """
+    if not number:
+        for file in stored(folder, table):
+            file.unlink()
+    typed = ", ".join(f"cast(null as {_TYPES[name]}) as {name}" for name in frame.columns if name in _TYPES)
+    file = folder / COMPUTED / part(table, number)
+    file.parent.mkdir(exist_ok=True)
+    frame.cast(dict(con.sql(f"select {typed}").pl().schema)).write_parquet(file)
+    con.execute(f"create or replace view {identifier(table)} as select * from {relation(stored(folder, table))}")
+
+
+def stored(folder: Path, table: str) -> list[Path]:
+    """The files of a table, in the order of slices."""
+    return parts(folder / COMPUTED, table)

@@ -32,12 +32,13 @@ from flows.duck import connect, materialise, rows
 from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
-from flows.package import PACKAGED, seal, verified
+from flows.package import PACKAGED, relation, seal, verified
 from flows.publishing import publish as publish_package
-from flows.slices import slices, store
+from flows.slices import COMPUTED, slices, store, stored
 from flows.warehouse import live, location
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
+from transforms.holding import STANDING
 from transforms.judgement import judgement
 from transforms.purchases import (
     PurchaseModels,
@@ -45,10 +46,14 @@ from transforms.purchases import (
     from_record,
     with_outlook,
 )
+from transforms.verdicts import FACTS
 
 KEPT_RUNS = 3
 SHOWN = 5
 MODELS = "models.json"
+PUBLISHED_VERDICT = tuple(column.name for column in ACCOUNT_SEGMENTS)
+DATED_VERDICT = ("account_id", "line", "score", "revenue_12m", *STANDING, "because")
+"""What `segment_changes` and `verdict_standings` are made of."""
 CHECKS = {
     "audit": pl.String,
     "table": pl.String,
@@ -206,17 +211,18 @@ def features(run: Run) -> str:
     fitted = from_record(json.loads((run.folder / MODELS).read_text()))
     with _work(run) as con:
         ledgers.reduce_account_lines(con, run.as_of)
-        if not rows(con, "account_lines"):
+        if not rows(con, "account_statistics"):
             raise SourceError(
                 f"{run.business.business}: there is no order and no event up to {run.as_of}. Nothing was published. "
                 "Choose a later day, or bring the data."
             )
-        for part in slices(con):
-            statistics = con.sql(f"select * from account_lines where {part.of_it}").pl()
+        for number, rows_of_slice in enumerate(slices(con)):
+            statistics = con.sql(rows_of_slice).pl()
             expected = with_outlook(statistics, fitted, run.as_of)
             known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
             frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
-            store(con, "account_features", frame, part)
+            store(con, run.folder, "account_features", number, frame)
+            store(con, run.folder, "verdict_facts", number, statistics.select("account_id", "line", *FACTS))
         lines = rows(con, "account_features")
     if not state.is_night(run.folder) and not _is_of_the_past(run):
         state.put_in_place(run.business, run.folder)
@@ -233,24 +239,26 @@ def judge(run: Run) -> str:
     with _work(run) as con:
         keep_standings_before(con, run.warehouse, run.as_of)
         overrides = _overrides(run, con)
-        for part in slices(con):
+        for number, (features_file, facts_file) in enumerate(
+            zip(stored(run.folder, "account_features"), stored(run.folder, "verdict_facts"), strict=True)
+        ):
+            known = con.sql(f"select * from {relation([features_file])}").pl()
             judged = judgement(
-                con.sql(f"select * from account_features where {part.of_it}").pl(),
-                con.sql(f"select * from account_lines where {part.of_it}").pl(),
+                known,
+                con.sql(f"select * from {relation([facts_file])}").pl(),
                 business.ruler,
                 run.as_of,
                 business.currency,
-                con.sql(f"select * from standings_before where {part.of_it}").pl(),
+                _standings_of(con, known),
                 overrides,
                 joined,
             )
             verdicts = judged.verdicts.with_columns(
                 ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id)
             )
-            store(con, "verdicts", verdicts, part)
-            store(con, "reason_counts", judged.reason_counts, part)
-        published = ", ".join(column.name for column in ACCOUNT_SEGMENTS)
-        con.execute(f"create or replace view account_segments as select {published} from verdicts")
+            store(con, run.folder, "account_segments", number, verdicts.select(PUBLISHED_VERDICT))
+            store(con, run.folder, "verdicts", number, verdicts.select(DATED_VERDICT))
+            store(con, run.folder, "reason_counts", number, judged.reason_counts)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
             materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
@@ -285,7 +293,8 @@ def audit_outgoing(run: Run) -> str:
 def publish(run: Run) -> str:
     """Seals the result and makes it visible in the warehouse all at once, unless it is there already."""
     with _work(run) as con:
-        seal(con, run.package, _ledger_row(run, con), {name: name for name in PACKAGED})
+        tables = {name: stored(run.folder, name) or name for name in PACKAGED}
+        seal(con, run.package, _ledger_row(run, con), tables)
     return publish_sealed(run)
 
 
@@ -331,6 +340,7 @@ STAGES: tuple[Stage, ...] = (
 def tidy(run: Run) -> None:
     """Takes away the run's working data, and the packages of all but the latest runs."""
     state.tidy(run.folder)
+    shutil.rmtree(run.folder / COMPUTED, ignore_errors=True)
     for folder in sorted(run.folder.parent.iterdir())[:-KEPT_RUNS]:
         shutil.rmtree(folder)
 
@@ -390,6 +400,14 @@ def _last_good(run: Run) -> PurchaseModels | None:
     return from_record(json.loads(before[0]["models"])) if before else None
 
 
+def _standings_of(con: duckdb.DuckDBPyConnection, lines: pl.DataFrame) -> pl.DataFrame:
+    """The standings of accounts, which are in their order, with all their lines."""
+    return con.sql(
+        "select * from standings_before where account_id between $first and $last",
+        params={"first": lines["account_id"][0], "last": lines["account_id"][-1]},
+    ).pl()
+
+
 def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     """The verdicts set by hand for the day, of accounts and lines that there are.
 
@@ -399,7 +417,7 @@ def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     decided = run.business.decided
     named = sorted({each.account_id for each in decided.overrides})
     lines = con.sql(
-        "select account_id, line from account_lines where account_id in (select unnest($named))",
+        "select account_id, line from verdict_facts where account_id in (select unnest($named))",
         params={"named": named},
     ).pl()
     unmet = unmet_overrides(decided, lines, run.as_of)

@@ -118,7 +118,7 @@ def put_in_place(business: Business, folder: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Takes away a run's working data."""
+    """Takes away a run's database and the new state that was not put in place."""
     for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
         leftover.unlink()
 

@@ -123,7 +123,7 @@ def reduced(con: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     """`account_lines` of the rows in `orders` and `engagements`."""
     for name in (*LEDGER, *STATISTICS):
         materialise(con, name, days_of(as_of))
-    return con.sql("select * from account_lines").pl()
+    return con.sql("select * from account_lines order by account_id, line").pl()
 
 
 def features(

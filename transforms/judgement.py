@@ -61,7 +61,7 @@ def judgement(
 
     Args:
         features: one row per account x line, as `relationship_features` gives it.
-        statistics: the statistics of the same rows in the same order.
+        statistics: the `transforms.verdicts.FACTS` of the same rows in the same order.
         ruler: the ruler.
         as_of: the last day counted, inclusive.
         currency: the reporting currency, for amounts in words.

@@ -26,6 +26,18 @@ TREATMENTS = {
 }
 
 
+FACTS = (
+    "first_order_on",
+    "last_order_on",
+    "first_contact_on",
+    "last_two_way_on",
+    "occasions",
+    "contract_runs_until",
+    "personal_contacts_12m",
+)
+"""The statistics that verdicts rest on beside the features."""
+
+
 def raw_verdicts(scored: pl.LazyFrame, statistics: pl.LazyFrame, as_of: date, ruler: Ruler) -> pl.LazyFrame:
     """The segment that the day's score alone would give each account x line, and what its stage rests on.
 
@@ -34,7 +46,7 @@ def raw_verdicts(scored: pl.LazyFrame, statistics: pl.LazyFrame, as_of: date, ru
 
     Args:
         scored: one row per account x line, as `scores` gives it.
-        statistics: the statistics of the same rows in the same order.
+        statistics: the `FACTS` of the same rows in the same order.
         as_of: the last day counted, inclusive.
         ruler: the ruler, for its thresholds.
 

@@ -57,4 +57,3 @@ left join contract_statistics as contracts
     on kept.account_id = contracts.account_id and kept.line = contracts.line
 left join price_statistics as prices
     on kept.account_id = prices.account_id and kept.line = prices.line
-order by kept.account_id, kept.line

@@ -49,7 +49,7 @@ def _statistics(business: Business) -> pl.DataFrame:
     for stage in STAGES[: STAGES.index(features) + 1]:
         stage(run)
     with connected(business, run.folder) as con:
-        return con.sql("select * from account_lines").pl()
+        return con.sql("select * from account_lines order by account_id, line").pl()
 
 
 def _repeated(statistics: pl.DataFrame, rows: int) -> pl.DataFrame:
