@@ -35,7 +35,7 @@ from flows.ledger import ROLES
 from flows.package import PACKAGED, relation, seal, verified
 from flows.publishing import publish as publish_package
 from flows.slices import COMPUTED, slices, store, stored
-from flows.warehouse import live, location
+from flows.warehouse import live, location, unattached
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.holding import STANDING
@@ -160,7 +160,7 @@ def audit_incoming(run: Run) -> str:
             for role, table in INCOMING.items()
             if rows(con, table) or (getattr(run.business.sources, role) and not _kept_rows(run, con, role))
         ]
-    with _work(run) as con:
+        state.use(con, "work.main")
         return _judged(con, "incoming", found)
 
 
@@ -302,7 +302,7 @@ def publish_sealed(run: Run) -> str:
     """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
-    with _work(run) as con:
+    with unattached() as con:
         package = verified(con, run.package)
     present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):

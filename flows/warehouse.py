@@ -16,7 +16,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +36,7 @@ WAL_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")
 COPY_BYTES = 4 * 1024**2
 
 log = logging.getLogger(__name__)
+_idle: list[duckdb.DuckDBPyConnection] = []
 
 
 def location(business: Business) -> Path:
@@ -89,14 +90,17 @@ def opened(warehouse: Path, read_only: bool = True, memory: str | None = None) -
         WarehouseError: the file cannot be opened.
     """
     # attached, not connected to: a process that has the replaced file open would be handed that one again
-    with unattached() as con:
-        con.execute(f"set temp_directory = {literal(str(_beside(warehouse, '.tmp')))}")
+    with unattached() if read_only and not memory else _started() as con:
         if memory:
             con.execute(f"set memory_limit = {literal(memory)}")
+        if memory or not read_only:
+            con.execute(f"set temp_directory = {literal(str(_beside(warehouse, '.tmp')))}")
         created_as = "" if warehouse.exists() else f", storage_version {literal(STORAGE_VERSION)}"
         _attach(con, warehouse, f"read_only {read_only}{created_as}")
         con.execute("use warehouse")
         yield con
+        con.execute("use memory")
+        con.execute("detach warehouse")
 
 
 @contextmanager
@@ -126,15 +130,27 @@ def _attach(con: duckdb.DuckDBPyConnection, warehouse: Path, options: str) -> No
 
 @contextmanager
 def unattached() -> Generator[duckdb.DuckDBPyConnection]:
-    """A connection in UTC without a database, that downloads nothing."""
+    """A connection in UTC without a database, that downloads nothing.
+
+    To start DuckDB takes longer than to read a ledger: one that was left in order is taken again.
+    """
+    with ExitStack() as until_closed:
+        con = until_closed.enter_context(_idle.pop() if _idle else _started())
+        yield con
+        until_closed.pop_all()
+        _idle.append(con)
+
+
+def _started() -> duckdb.DuckDBPyConnection:
     offline: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "temp_directory": "",
     }
-    with duckdb.connect(":memory:", config=offline) as con:
-        con.execute("set TimeZone = 'UTC'")
-        con.execute("set enable_progress_bar = false")
-        yield con
+    con = duckdb.connect(":memory:", config=offline)
+    con.execute("set TimeZone = 'UTC'")
+    con.execute("set enable_progress_bar = false")
+    return con
 
 
 @contextmanager

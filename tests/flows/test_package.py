@@ -121,6 +121,55 @@ def test_a_sealed_package_reads_back_as_it_was(con, tmp_path):
         assert con.execute(f"from {name}").fetchall() == con.execute(f"from {written.relation(name)}").fetchall()
 
 
+def in_parts(con: duckdb.DuckDBPyConnection, folder: Path, name: str, *conditions: str) -> list[Path]:
+    """The rows of a table as one file for each condition on them."""
+    folder.mkdir()
+    files = [folder / package.part(name, number) for number in range(len(conditions))]
+    for file, condition in zip(files, conditions, strict=True):
+        con.execute(f"copy (from {name} where {condition}) to '{file}'")
+    return files
+
+
+def test_a_table_that_comes_in_files_is_sealed_as_one(con, tmp_path):
+    names = tables(con, "run-1", 1)
+    files = in_parts(con, tmp_path / "computed", "account_segments", "account_id < 'A4'", "account_id >= 'A4'")
+    whole = package.seal(con, tmp_path / "whole", ledger_row("run-1"), names)
+    parted = package.seal(con, tmp_path / "parted", ledger_row("run-1"), names | {"account_segments": files})
+    assert package.verified(con, tmp_path / "parted") == parted
+    assert (parted.run, parted.rows) == (whole.run, whole.rows)
+    assert (
+        con.execute(f"from {parted.relation('account_segments')}").fetchall()
+        == (
+            con.execute(
+                "from account_segments where account_id < 'A4' union all from account_segments where account_id >= 'A4'"
+            )
+        ).fetchall()
+    )
+    assert all(file.exists() for file in files), "a stage that is tried again would find nothing"
+
+
+def test_rows_of_one_key_in_two_files_are_not_sealed(con, tmp_path):
+    names = tables(con, "run-1", 1)
+    files = in_parts(con, tmp_path / "computed", "account_segments", "true", "account_id = 'A1'")
+    with pytest.raises(WarehouseError, match=r"account_segments: 1 keys .* first \('A1', 'generation 1'\)"):
+        package.seal(con, tmp_path / "p", ledger_row("run-1"), names | {"account_segments": files})
+
+
+@pytest.mark.parametrize("change", ["gone", "another"])
+def test_a_package_with_other_files_of_a_table_is_refused(con, tmp_path, change):
+    names = tables(con, "run-1", 1)
+    files = in_parts(con, tmp_path / "computed", "account_segments", "account_id < 'A4'", "account_id >= 'A4'")
+    package.seal(con, tmp_path / "p", ledger_row("run-1"), names | {"account_segments": files})
+    if change == "gone":
+        (tmp_path / "p/account_segments.0001.parquet").unlink()
+        fault = r"account_segments\.0001\.parquet is missing"
+    else:
+        (tmp_path / "p/account_segments.0002.parquet").write_bytes(files[0].read_bytes())
+        fault = r"account_segments\.0002\.parquet is not what was sealed, manifest\.json does not name it"
+    with pytest.raises(WarehouseError, match=fault):
+        package.verified(con, tmp_path / "p")
+
+
 def test_times_with_a_zone_are_written_in_utc(con, tmp_path):
     started_at = con.execute("select timestamptz '2026-02-01 09:00:00+02'").fetchall()[0][0]
     run = ledger_row("run-1") | {"started_at": started_at}
