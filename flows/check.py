@@ -54,7 +54,7 @@ def _warehouse(business: Business) -> Checked:
 
 def _sources(business: Business) -> list[Checked]:
     found = []
-    with TemporaryDirectory() as folder, connect(None, business) as con:
+    with TemporaryDirectory() as folder, connect(business) as con:
         for role in ROLES:
             for source in getattr(business.sources, role):
                 where = f"{role} (source {source.name})"

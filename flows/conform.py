@@ -325,6 +325,7 @@ def quarantine(con: duckdb.DuckDBPyConnection, landed: Path, batches: Sequence[B
     if broken:
         shown = "line := line, text := text"
         _insert(con, "rapport_rows + file_row_number", shown, _read(landed, broken, Batch.broken_path))
+    con.execute("drop table refused")
     return rows(con, "quarantine")
 
 

@@ -1,8 +1,9 @@
 """DuckDB connections of one run, and the statements of `sql/` run on them."""
 
 import re
+from collections.abc import Callable, Generator, Hashable
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
 import duckdb
@@ -10,10 +11,12 @@ import duckdb
 from config.settings import Business
 from flows import machine
 
+_idle: dict[str, tuple[Hashable, duckdb.DuckDBPyConnection]] = {}
 
-def connect(path: Path | None, business: Business) -> duckdb.DuckDBPyConnection:
-    """A connection to a database file (in memory where None) with the run's limits, in UTC, that downloads nothing."""
-    con = duckdb.connect(str(path) if path else ":memory:")
+
+def connect(business: Business) -> duckdb.DuckDBPyConnection:
+    """A connection in memory with the run's limits, in UTC, that downloads nothing."""
+    con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
     con.execute("set autoinstall_known_extensions = false")
     con.execute("set autoload_known_extensions = false")
@@ -21,6 +24,26 @@ def connect(path: Path | None, business: Business) -> duckdb.DuckDBPyConnection:
     con.execute(f"set memory_limit = {literal(machine.memory_limit(business))}")
     con.execute(f"set threads = {machine.threads(business)}")
     return con
+
+
+@contextmanager
+def reused(
+    use: str, of: Hashable, start: Callable[[], duckdb.DuckDBPyConnection]
+) -> Generator[duckdb.DuckDBPyConnection]:
+    """The connection that was last left in order for a use, if it was of the same as now, else one that is started.
+
+    To start DuckDB takes longer than most of what the stages of a small business ask of it. Who uses the connection
+    detaches what it attached.
+    """
+    left_of, left = _idle.pop(use, (None, None))
+    if left and left_of != of:
+        left.close()
+        left = None
+    with ExitStack() as until_closed:
+        con = until_closed.enter_context(left or start())
+        yield con
+        until_closed.pop_all()
+        _idle[use] = (of, con)
 
 
 def identifier(name: str) -> str:

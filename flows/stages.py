@@ -126,7 +126,7 @@ class Run:
 
 def extract(run: Run) -> str:
     """Lands what is new or changed in each source."""
-    with connect(None, run.business) as con:
+    with connect(run.business) as con:
         new = [
             batch
             for role in ROLES
@@ -179,6 +179,7 @@ def conform_rows(run: Run) -> str:
         counts = [each for role in ROLES for each in conform.row_counts(con, role, *batches[role], parts)]
         con.register("counts", pl.DataFrame([asdict(count) for count in counts]))
         con.execute("create or replace table work.main.row_counts as select * from counts")
+        con.unregister("counts")
     total = {name: sum(getattr(each, name) for each in counts) for name in ("accepted", "superseded", "quarantined")}
     return ", ".join(f"{count:,} rows {name}" for name, count in total.items())
 
@@ -439,6 +440,7 @@ def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult])
     con.execute("create table if not exists audits as select * from checks limit 0")
     con.execute("delete from audits where audit = $name", {"name": name})
     con.execute("insert into audits select * from checks")
+    con.unregister("checks")
     require_passed(found)
     outcomes = [check["outcome"] for check in checks]
     if not checks:

@@ -5,6 +5,7 @@ it is made in the run's folder from the landed batches and put in place when it 
 schema `before` has what the rows that it touches were in the state, `after` what they are now.
 """
 
+import shutil
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -16,13 +17,15 @@ import duckdb
 
 from config.decisions import Merge
 from config.settings import Business
-from flows.duck import connect, literal
+from flows.duck import connect, literal, reused
 from flows.landing import Batch
-from flows.machine import require_room
+from flows.machine import memory_limit, require_room, threads
 from flows.package import sync
 
 FILE = "state.duckdb"
 WORK = "work.duckdb"
+SPILLED = "work.tmp"
+"""What does not fit in memory."""
 SWOLLEN = 8
 """How many times as large as the landed batches a state and its temporary files may become.
 
@@ -45,8 +48,7 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
         Why the state is made anew, empty where the run is a night.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
-        leftover.unlink()
+    tidy(folder)
     made_of = _made_of(business, merges)
     why = anew or _unfit(business, made_of)
     landed = sum(batch.path(business.state / "landed").stat().st_size for batch in wanted if why)
@@ -76,10 +78,20 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
 @contextmanager
 def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection to the run's file, the state beside it; a name means a table of the run, else one of the state."""
-    with connect(folder / WORK, business) as con:
+
+    def start() -> duckdb.DuckDBPyConnection:
+        con = connect(business)
+        con.execute(f"set temp_directory = {literal(str(folder / SPILLED))}")
+        return con
+
+    with reused("work", (folder, memory_limit(business), threads(business)), start) as con:
+        con.execute(f"attach {literal(str(folder / WORK))} as work")
         con.execute(f"attach {literal(str(_file(business, folder)))} as state")
         use(con, "work.main", "state.main")
         yield con
+        con.execute("use memory")
+        con.execute("detach work")
+        con.execute("detach state")
 
 
 @contextmanager
@@ -119,6 +131,7 @@ def put_in_place(business: Business, folder: Path) -> None:
 
 def tidy(folder: Path) -> None:
     """Takes away a run's database and the new state that was not put in place."""
+    shutil.rmtree(folder / SPILLED, ignore_errors=True)
     for leftover in [*folder.glob(f"{WORK}*"), *folder.glob(f"{FILE}*")]:
         leftover.unlink()
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,7 +25,7 @@ import duckdb
 
 from config.errors import Busy, ConfigurationError, WarehouseError
 from config.settings import Business, DuckdbWarehouse
-from flows.duck import literal
+from flows.duck import literal, reused
 from flows.lock import held
 from flows.package import sync
 
@@ -36,7 +36,6 @@ WAL_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")
 COPY_BYTES = 4 * 1024**2
 
 log = logging.getLogger(__name__)
-_idle: list[duckdb.DuckDBPyConnection] = []
 
 
 def location(business: Business) -> Path:
@@ -130,15 +129,9 @@ def _attach(con: duckdb.DuckDBPyConnection, warehouse: Path, options: str) -> No
 
 @contextmanager
 def unattached() -> Generator[duckdb.DuckDBPyConnection]:
-    """A connection in UTC without a database, that downloads nothing.
-
-    To start DuckDB takes longer than to read a ledger: one that was left in order is taken again.
-    """
-    with ExitStack() as until_closed:
-        con = until_closed.enter_context(_idle.pop() if _idle else _started())
+    """A connection in UTC without a database, that downloads nothing."""
+    with reused("warehouse", None, _started) as con:
         yield con
-        until_closed.pop_all()
-        _idle.append(con)
 
 
 def _started() -> duckdb.DuckDBPyConnection:

@@ -121,7 +121,7 @@ def ingested(business: Business, known_at: datetime | None = None) -> Ingested:
 @cache
 def _connection() -> duckdb.DuckDBPyConnection:
     """One for all tests: each makes its tables anew."""
-    return connect(None, firm(source("shop.csv")))
+    return connect(firm(source("shop.csv")))
 
 
 def table(con: duckdb.DuckDBPyConnection, name: str) -> list[Row]:

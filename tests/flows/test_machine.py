@@ -23,7 +23,7 @@ def cgroups(tmp_path):
 
 
 def settings(**limits) -> tuple:
-    with connect(None, firm(source("shop.csv"), **limits)) as con:
+    with connect(firm(source("shop.csv"), **limits)) as con:
         return con.execute("select current_setting('memory_limit'), current_setting('threads')").fetchall()[0]
 
 
