@@ -26,12 +26,12 @@ def slices(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
     The slices are in the order of accounts, and so are the rows of each. Where one ends is told from a sample.
     """
-    count = con.execute("select count(*) from account_statistics").fetchall()[0][0]
+    count, least = con.execute("select count(*), min(account_id) from account_statistics").fetchall()[0]
     sampled = con.execute(
         f"select account_id from account_statistics using sample reservoir({SAMPLED} rows) order by account_id"
     ).fetchall()
     wanted = -(-count // ROWS)
-    bounds = dict.fromkeys(sampled[number * len(sampled) // wanted][0] for number in range(1, wanted))
+    bounds = sorted({sampled[number * len(sampled) // wanted][0] for number in range(1, wanted)} - {least})
     for low, high in pairwise([None, *map(literal, bounds), None]):
         sides = [f"account_id >= {low}"] * (low is not None) + [f"account_id < {high}"] * (high is not None)
         yield f"select * from account_lines where {' and '.join(sides) or 'true'} order by account_id, line"

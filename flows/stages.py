@@ -7,6 +7,7 @@ batches, which are only ever added to, and the state, which is brought up to the
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -234,32 +235,13 @@ def features(run: Run) -> str:
 
 def judge(run: Run) -> str:
     """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
-    business = run.business
     before = runs_before(run.warehouse, run.as_of)
-    joined = joined_accounts(business.decided, before[0]["as_of"] if before else None, run.as_of)
+    joined = joined_accounts(run.business.decided, before[0]["as_of"] if before else None, run.as_of)
     with _work(run) as con:
         keep_standings_before(con, run.warehouse, run.as_of)
         overrides = _overrides(run, con)
-        for number, (features_file, facts_file) in enumerate(
-            zip(stored(run.folder, "account_features"), stored(run.folder, "verdict_facts"), strict=True)
-        ):
-            known = con.sql(f"select * from {relation([features_file])}").pl()
-            judged = judgement(
-                known,
-                con.sql(f"select * from {relation([facts_file])}").pl(),
-                business.ruler,
-                run.as_of,
-                business.currency,
-                _standings_of(con, known),
-                overrides,
-                joined,
-            )
-            verdicts = judged.verdicts.with_columns(
-                ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id)
-            )
-            store(con, run.folder, "account_segments", number, verdicts.select(PUBLISHED_VERDICT))
-            store(con, run.folder, "verdicts", number, verdicts.select(DATED_VERDICT))
-            store(con, run.folder, "reason_counts", number, judged.reason_counts)
+        for number in range(len(stored(run.folder, "account_features"))):
+            _judge_slice(run, con, number, overrides, joined)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
             materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
@@ -401,12 +383,23 @@ def _last_good(run: Run) -> PurchaseModels | None:
     return from_record(json.loads(before[0]["models"])) if before else None
 
 
-def _standings_of(con: duckdb.DuckDBPyConnection, lines: pl.DataFrame) -> pl.DataFrame:
-    """The standings of accounts, which are in their order, with all their lines."""
-    return con.sql(
+def _judge_slice(
+    run: Run, con: duckdb.DuckDBPyConnection, number: int, overrides: pl.DataFrame, joined: Sequence[str]
+) -> None:
+    known, facts = (
+        con.sql(f"select * from {relation([stored(run.folder, table)[number]])}").pl()
+        for table in ("account_features", "verdict_facts")
+    )
+    standings = con.sql(
         "select * from standings_before where account_id between $first and $last",
-        params={"first": lines["account_id"][0], "last": lines["account_id"][-1]},
+        params={"first": known["account_id"][0], "last": known["account_id"][-1]},
     ).pl()
+    business = run.business
+    judged = judgement(known, facts, business.ruler, run.as_of, business.currency, standings, overrides, joined)
+    verdicts = judged.verdicts.with_columns(ruler_version=pl.lit(business.ruler.version), run_id=pl.lit(run.run_id))
+    store(con, run.folder, "account_segments", number, verdicts.select(PUBLISHED_VERDICT))
+    store(con, run.folder, "verdicts", number, verdicts.select(DATED_VERDICT))
+    store(con, run.folder, "reason_counts", number, judged.reason_counts)
 
 
 def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:

@@ -50,9 +50,10 @@ def _rows(con: duckdb.DuckDBPyConnection, name: str) -> list[tuple]:
     return con.execute(f"select {shown} from rapport.{name} order by {', '.join(KEYS[name])}").fetchall()
 
 
-def test_the_tables_are_those_of_one_slice(tmp_path, monkeypatch):
+@pytest.mark.parametrize("rows", [1, 3])
+def test_the_tables_are_those_of_one_slice(tmp_path, monkeypatch, rows):
     whole = published(tmp_path / "whole", monkeypatch)
     lines = [row for row in whole["account_segments"] if row[1] != "*"]
     assert len({row[0] for row in lines}) < len(lines), "no account has two lines"
-    monkeypatch.setattr(slices, "ROWS", 3)
+    monkeypatch.setattr(slices, "ROWS", rows)
     assert published(tmp_path / "sliced", monkeypatch) == whole
