@@ -21,18 +21,8 @@ settings.register_profile(
 settings.register_profile("nightly", deadline=None, max_examples=3_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 
-# Prefect makes this directory when it is imported; each process of pytest has one of its own
-os.environ.setdefault(
-    "PREFECT_HOME",
-    str(Path(tempfile.gettempdir(), f"prefect-of-rapport-tests{os.environ.get('PYTEST_XDIST_WORKER', '')}")),
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file go to the same process of pytest, as do all that need the Prefect server."""
-    for item in items:
-        shared = "served" if "served" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(shared))
+# Prefect makes this directory when it is imported
+os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), "prefect-of-rapport-tests")))
 
 
 @dataclass(frozen=True)
