@@ -14,13 +14,19 @@ from flows import machine
 _idle: dict[str, tuple[Hashable, duckdb.DuckDBPyConnection]] = {}
 
 
-def connect(business: Business) -> duckdb.DuckDBPyConnection:
-    """A connection in memory with the run's limits, in UTC, that downloads nothing."""
+def started() -> duckdb.DuckDBPyConnection:
+    """A connection in memory, in UTC, that downloads nothing."""
     con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
     con.execute("set autoinstall_known_extensions = false")
     con.execute("set autoload_known_extensions = false")
     con.execute("set enable_progress_bar = false")
+    return con
+
+
+def connect(business: Business) -> duckdb.DuckDBPyConnection:
+    """The same with the run's limits."""
+    con = started()
     con.execute(f"set memory_limit = {literal(machine.memory_limit(business))}")
     con.execute(f"set threads = {machine.threads(business)}")
     return con

@@ -25,7 +25,7 @@ import duckdb
 
 from config.errors import Busy, ConfigurationError, WarehouseError
 from config.settings import Business, DuckdbWarehouse
-from flows.duck import literal, reused
+from flows.duck import literal, reused, started
 from flows.lock import held
 from flows.package import sync
 
@@ -89,11 +89,12 @@ def opened(warehouse: Path, read_only: bool = True, memory: str | None = None) -
         WarehouseError: the file cannot be opened.
     """
     # attached, not connected to: a process that has the replaced file open would be handed that one again
-    with unattached() if read_only and not memory else _started() as con:
+    only_looks = read_only and not memory
+    with unattached() if only_looks else started() as con:
+        spilled = "" if only_looks else str(_beside(warehouse, ".tmp"))
+        con.execute(f"set temp_directory = {literal(spilled)}")
         if memory:
             con.execute(f"set memory_limit = {literal(memory)}")
-        if memory or not read_only:
-            con.execute(f"set temp_directory = {literal(str(_beside(warehouse, '.tmp')))}")
         created_as = "" if warehouse.exists() else f", storage_version {literal(STORAGE_VERSION)}"
         _attach(con, warehouse, f"read_only {read_only}{created_as}")
         con.execute("use warehouse")
@@ -130,20 +131,8 @@ def _attach(con: duckdb.DuckDBPyConnection, warehouse: Path, options: str) -> No
 @contextmanager
 def unattached() -> Generator[duckdb.DuckDBPyConnection]:
     """A connection in UTC without a database, that downloads nothing."""
-    with reused("warehouse", None, _started) as con:
+    with reused("warehouse", None, started) as con:
         yield con
-
-
-def _started() -> duckdb.DuckDBPyConnection:
-    offline: dict[str, str | bool | int | float | list[str]] = {
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-        "temp_directory": "",
-    }
-    con = duckdb.connect(":memory:", config=offline)
-    con.execute("set TimeZone = 'UTC'")
-    con.execute("set enable_progress_bar = false")
-    return con
 
 
 @contextmanager
