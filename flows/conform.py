@@ -59,15 +59,16 @@ def check_rows(
     broken = [batch for batch in batches if batch.broken_lines]
     selects = [
         *(_typed(con, business, role, sources[alike[0].source], landed, alike) for alike in _alike(batches)),
-        *([_untyped(business, role, landed, broken)] if broken else []),
+        *([_untyped(role, landed, broken)] if broken else []),
     ]
     moment, day = DAYS[role]
     # every moment lies between the years 1 and 9999, so that its local day can be told
     local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
     account = f"{_remaining_account(merges)} as account_id"
+    currency = f", {literal(business.currency)} as reporting_currency" * (role == "orders")
     typed = (
         f"select * exclude (fault), {_reason(role)} as reason "
-        f"from (select * replace ({account}), {local_day} as {day}, cast(known_at as date) + 1 as latest_on "
+        f"from (select * replace ({account}), {local_day} as {day}, cast(known_at as date) + 1 as latest_on{currency} "
         f"from ({' union all '.join(selects) or _none(role)}))"
     )
     # of a source's own keys no two are alike: to look for a dictionary costs as much as all else of a row
@@ -128,7 +129,6 @@ def _typed(
             rapport_batch as batch,
             file_row_number as position,
             rapport_known_at as known_at,
-            {literal(business.currency)} as reporting_currency,
             {", ".join(values)},
             {_listed(unreadable)} as unreadable,
             cast(null as varchar) as fault
@@ -146,7 +146,7 @@ def _listed(unreadable: Mapping[str, str]) -> str:
     return f"case when {' or '.join(unreadable.values())} then ',' || {names} else ',' end"
 
 
-def _untyped(business: Business, role: str, landed: Path, broken: Sequence[Batch]) -> str:
+def _untyped(role: str, landed: Path, broken: Sequence[Batch]) -> str:
     """The select of the lines that could not be read: rows without values."""
     columns = ", ".join(f"cast(null as {column.type}) as {column.name}" for column in TABLES[role])
     return f"""
@@ -155,7 +155,6 @@ def _untyped(business: Business, role: str, landed: Path, broken: Sequence[Batch
             rapport_batch as batch,
             rapport_rows + file_row_number as position,
             rapport_known_at as known_at,
-            {literal(business.currency)} as reporting_currency,
             {columns},
             ',' as unreadable,
             fault
@@ -183,7 +182,7 @@ def _none(role: str) -> str:
     columns = ", ".join(f"cast(null as {column.type}) as {column.name}" for column in TABLES[role])
     return (
         "select '' as source, '' as batch, cast(0 as bigint) as position, cast(null as timestamp) as known_at, "
-        f"'' as reporting_currency, {columns}, ',' as unreadable, '' as fault where false"
+        f"{columns}, ',' as unreadable, '' as fault where false"
     )
 
 

@@ -42,12 +42,10 @@ DAY_TABLES = {
 }
 ANSWER_DAYS = 7
 GONE = "batch in (select batch from before.batches)"
-LEDGER = (
-    "staging/order_lines",
-    "staging/contacts",
-    *(f"ledger/{name}" for name in DAY_TABLES),
-    "ledger/conversation_days",
-)
+LEDGER_TABLES = (*DAY_TABLES, "conversation_days")
+READ = ("order_lines", "contacts")
+"""What the ledger reads of the rows that stand, beside the roles themselves."""
+LEDGER = (*(f"staging/{name}" for name in READ), *(f"ledger/{name}" for name in LEDGER_TABLES))
 REDUCED = {
     "purchase_histories": ("features/purchase_histories",),
     "account_statistics": (
@@ -110,18 +108,12 @@ def _recall(con: duckdb.DuckDBPyConnection, role: str, unit: str) -> None:
 def make_ledger(con: duckdb.DuckDBPyConnection) -> None:
     """Makes the ledger of a new state."""
     use(con, "state.main", "work.main")
-    for role in ROLES:
-        materialise(con, f"staging/{role}", kind="view")
-    use(con, "work.main", "state.main")
-    materialise(con, "staging/order_lines")
-    use(con, "state.main", "work.main")
-    for name in DAY_TABLES:
+    for name in (*ROLES, *READ):
+        materialise(con, f"staging/{name}", kind="view")
+    for name in LEDGER_TABLES:
         materialise(con, f"ledger/{name}")
-    materialise(con, "staging/contacts", kind="view")
-    materialise(con, "ledger/conversation_days")
-    for view in ("contacts", *ROLES):
-        con.execute(f"drop view {view}")
-    con.execute("drop table work.main.order_lines")
+    for name in (*READ, *ROLES):
+        con.execute(f"drop view {name}")
     con.execute("insert into batches select * from work.after.batches")
 
 
@@ -129,10 +121,10 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
     """Puts a night's rows into the state and adds them to its ledger, all of it or nothing."""
     for schema in ("before", "after"):
         use(con, f"work.{schema}")
-        for role in ROLES:
-            materialise(con, f"staging/{role}", kind="view")
-        for name in ("staging/order_lines", *(f"ledger/{name}" for name in DAY_TABLES)):
-            materialise(con, name)
+        for name in (*ROLES, "order_lines"):
+            materialise(con, f"staging/{name}", kind="view")
+        for name in DAY_TABLES:
+            materialise(con, f"ledger/{name}")
     for name, table in DAY_TABLES.items():
         con.execute(f"create table after.new_{name} as {_added_up(con, name, table)}")
     _look_around(con)
@@ -165,9 +157,9 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
             f"union select account_id, line from state.due where name = '{name}'"
         )
     use(con, "work.reducing")
-    kind, only = ("table", "semi join due_account_lines using (account_id, line)") if last else ("view", "")
-    for table in sorted({*DAY_TABLES, "conversation_days"} & _read(REDUCED[name])):
-        con.execute(f"create {kind} {table} as select * from state.{table} {only}")
+    only = "semi join due_account_lines using (account_id, line)" if last else ""
+    for table in sorted({*LEDGER_TABLES} & _read(REDUCED[name])):
+        con.execute(f"create view {table} as select * from state.{table} {only}")
     for role in ROLES:
         con.execute(f"create view checked_{role} as select * from state.checked_{role} {only}")
         materialise(con, f"staging/{role}", kind="view")

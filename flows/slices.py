@@ -17,6 +17,8 @@ from flows.package import part, parts, relation
 ROWS = 500_000
 SAMPLED = 10_000
 COMPUTED = "computed"
+ROW_GROUP = 122_880
+"""Rows, as many as DuckDB stores together: it writes those of a file to a table as they come, and none of them twice."""
 
 _TYPES = {column.name: column.type for column in (*ACCOUNT_SEGMENTS, *ACCOUNT_FEATURES, *VERDICT_STANDINGS)}
 
@@ -53,7 +55,9 @@ def store(con: duckdb.DuckDBPyConnection, folder: Path, table: str, number: int,
     typed = ", ".join(f"cast(null as {_TYPES[name]}) as {name}" for name in frame.columns if name in _TYPES)
     file = folder / COMPUTED / part(table, number)
     file.parent.mkdir(exist_ok=True)
-    frame.cast(dict(con.sql(f"select {typed}").pl().schema)).write_parquet(file)
+    frame.cast(dict(con.sql(f"select {typed}").pl().schema)).write_parquet(
+        file, compression="lz4", statistics=False, row_group_size=ROW_GROUP
+    )
     con.execute(f"create or replace view {identifier(table)} as select * from {relation(stored(folder, table))}")
 
 

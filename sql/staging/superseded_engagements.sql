@@ -1,12 +1,23 @@
 -- One row: a fit row that a later version of the same event replaces.
 -- From checked_engagements. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
--- a hash is quick to tell; two rows that share one by chance are told apart after.
-with repeated as (
+-- hashes in order tell so quickly; two rows that share one by chance are told apart after.
+with identities as (
     select hash(source, event_id) as identity_hash
     from checked_engagements
     where reason is null
-    group by hash(source, event_id)
-    having count(*) > 1
+),
+
+in_order as (
+    select
+        identity_hash,
+        lag(identity_hash) over (order by identity_hash) as hash_before
+    from identities
+),
+
+repeated as (
+    select distinct identity_hash
+    from in_order
+    where identity_hash = hash_before
 ),
 
 contested as (

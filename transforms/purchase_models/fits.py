@@ -7,10 +7,13 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 import polars as pl
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 MIN_ACCOUNTS = 200
 NEAR = 1e-3
 FLAT = 1e-5
+AT_ONCE = 16_384
+"""Histories, so few that what is computed of them stays in the processor's cache."""
 
 Model = TypeVar("Model")
 
@@ -127,8 +130,9 @@ def outlook_by_line(
 
 def maximum_likelihood(
     model: Callable[..., Model],
-    log_likelihood: Callable[[Model], np.ndarray],
-    slopes: Callable[[Model], Sequence[np.ndarray]],
+    log_likelihood: Callable[..., np.ndarray],
+    slopes: Callable[..., Sequence[np.ndarray]],
+    history: Sequence[np.ndarray],
     accounts: np.ndarray,
     start: Sequence[float],
     bounds: Sequence[tuple[float, float]],
@@ -137,30 +141,38 @@ def maximum_likelihood(
 
     Args:
         model: makes a model of the parameters.
-        log_likelihood: of one account with each of the histories there are.
-        slopes: its derivatives in each parameter.
-        accounts: how many accounts have that history.
+        log_likelihood: given the model and histories, that of one account with each of them.
+        slopes: its derivatives in each parameter, given the same.
+        history: the histories there are: arrays of one length, as the two functions take them.
+        accounts: how many accounts have each history.
         start: positive; moved to the nearest bound when outside.
         bounds: positive lower and upper end for each parameter.
     """
     ends = np.log(bounds)
     count = int(accounts.sum())
+    pieces = [slice(first, first + AT_ONCE) for first in range(0, accounts.size, AT_ONCE)]
 
     def descent(logs: np.ndarray) -> tuple[float, np.ndarray]:
         values = np.exp(logs)
         here = model(*values.tolist())
-        # Plain sums: a matrix product may give other last digits with another number of threads.
-        climb = np.array([(accounts * slope).sum() for slope in slopes(here)])
-        return -(accounts * log_likelihood(here)).sum() / count, -climb * values / count
+        height, climb = 0.0, np.zeros_like(logs)
+        for piece in pieces:
+            known, weight = [each[piece] for each in history], accounts[piece]
+            # Plain sums: a matrix product may give other last digits with another number of threads.
+            height += (weight * log_likelihood(here, *known)).sum()
+            climb += [(weight * slope).sum() for slope in slopes(here, *known)]
+        return -height / count, -climb * values / count
 
-    found = minimize(
-        descent,
-        np.log(np.clip(start, *np.transpose(bounds))),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=ends,
-        options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500},
-    )
+    # The search's own algebra is of a few numbers: a second thread would keep a processor busy with waiting for them.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(
+            descent,
+            np.log(np.clip(start, *np.transpose(bounds))),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=ends,
+            options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 500},
+        )
     return Fit(
         model=model(*np.exp(found.x).tolist()),
         log_likelihood=-float(found.fun) * count,

@@ -7,7 +7,6 @@ In the models' methods `x`, `t_x` and `T` are the literature's names for the col
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
-from functools import partial
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -236,13 +235,15 @@ def fit_sbg(remaining: Sequence[int]) -> Fit[Sbg]:
     """
     ended = -np.diff(remaining)
 
-    def log_likelihood(model: Sbg) -> np.ndarray:
+    def log_likelihood(model: Sbg, lives: np.ndarray) -> np.ndarray:
         survival = model.survival(len(ended))
-        return np.log(np.append(-np.diff(survival), survival[-1]))
+        return np.log(np.append(-np.diff(survival), survival[-1]))[lives]
+
+    def slopes(model: Sbg, lives: np.ndarray) -> list[np.ndarray]:
+        return measured_slopes(model, lambda beside: log_likelihood(beside, lives))
 
     accounts = np.append(ended, remaining[-1])
-    slopes = partial(measured_slopes, log_likelihood=log_likelihood)
-    return maximum_likelihood(Sbg, log_likelihood, slopes, accounts, (1, 1), (SHAPE, SHAPE))
+    return maximum_likelihood(Sbg, log_likelihood, slopes, [np.arange(accounts.size)], accounts, (1, 1), (SHAPE, SHAPE))
 
 
 def _fit_beta_geometric(model: type[BetaGeometric], histories: pl.DataFrame) -> Fit[BetaGeometric]:
@@ -285,9 +286,7 @@ def _climb(
     bounds: Sequence[tuple[float, float]],
 ) -> Fit[Occasions]:
     *history, accounts = counts
-    return maximum_likelihood(
-        model, lambda m: m.log_likelihood(*history), lambda m: m.slopes(*history), accounts, start, bounds
-    )
+    return maximum_likelihood(model, model.log_likelihood, model.slopes, history, accounts, start, bounds)
 
 
 def _is_whole(value: float) -> bool:

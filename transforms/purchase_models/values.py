@@ -85,8 +85,9 @@ def fit_gamma_gamma(histories: pl.DataFrame) -> Fit[GammaGamma]:
     mean = mean / unit
     fit = maximum_likelihood(
         partial(GammaGamma, correlation=_correlation(x, mean, accounts)),
-        lambda model: model.log_likelihood(x, mean),
-        lambda model: model.slopes(x, mean),
+        GammaGamma.log_likelihood,
+        GammaGamma.slopes,
+        (x, mean),
         accounts,
         (1, 2, 1),
         (SHAPE, SHAPE_OF_SCALE, SCALE),
