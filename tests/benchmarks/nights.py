@@ -1,7 +1,8 @@
 """What a rebuild and a night cost beside the leanest scan of the same files, and how that grows.
 
 Run: `uv run python -m tests.benchmarks.nights DIRECTORY [MILLIONS] [TIMES] [MEMORY]`: so many million orders and four
-times as many events are made below the directory where they are missing; medians of so many times.
+times as many events are made below the directory where they are missing; medians of so many times. Several sizes, as in
+`1,10,50`, are measured one after the other, and how the cost grows from each to the next.
 """
 
 import json
@@ -15,6 +16,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -35,8 +37,16 @@ FLOOR = {
 }
 
 
-def main(directory: Path, millions: float, times: int, memory: str | None) -> None:
-    """Prints the table of stages and the ratios."""
+def main(directory: Path, sizes: list[float], times: int, memory: str | None) -> None:
+    """Prints what each size costs, and how that grows."""
+    costs = [_of_size(directory, millions, times, memory) for millions in sizes]
+    for (less, before), (more, after) in pairwise(zip(sizes, costs, strict=True)):
+        grown = ", ".join(f"{what} {after[what] / before[what]:.1f}" for what in before)
+        print(f"from {less:g} M to {more:g} M orders, {more / less:g} times as many, the cost grows by: {grown}")
+
+
+def _of_size(directory: Path, millions: float, times: int, memory: str | None) -> dict[str, float]:
+    """Prints the table of stages and the ratios, and gives the CPU seconds."""
     folder = directory / f"{millions:g}"
     if not (folder / "files").exists():
         generated.main(folder / "files", int(millions * 1_000_000))
@@ -60,8 +70,9 @@ def main(directory: Path, millions: float, times: int, memory: str | None) -> No
         shutil.copy(folder / "before/warehouse.duckdb", folder / "warehouse.duckdb")
         nights.append(_measured("night", folder, memory))
     night = _told("night", nights)
-    print(f"rebuild / floor {full / floor:.1f}; night / rebuild {night / full:.1%}")
+    print(f"rebuild / floor {full / floor:.1f}; night / rebuild {night / full:.1%}", flush=True)
     shutil.rmtree(folder / "before")
+    return {"floor": floor, "rebuild": full, "night": night}
 
 
 def _told(what: str, runs: list[list[dict]]) -> float:
@@ -166,4 +177,5 @@ if __name__ == "__main__":
         part(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
     else:
         given = dict(enumerate(sys.argv[1:]))
-        main(Path(given[0]).absolute(), float(given.get(1, 1)), int(given.get(2, 3)), given.get(3))
+        sizes = [float(millions) for millions in given.get(1, "1").split(",")]
+        main(Path(given[0]).absolute(), sizes, int(given.get(2, 3)), given.get(3))
