@@ -95,9 +95,11 @@ class _Asking:
 def main(line: Connection) -> None:
     """Audits what it is asked to until the other end hangs up."""
     threading.Thread(target=_end_with_the_other, args=(line.fileno(),), daemon=True).start()
-    gc.disable()  # looking for garbage among all that is imported takes a quarter of the time
+    gc.disable()  # the search for garbage would be a quarter of the import
     from flows.gx_duckdb import validate
 
+    gc.freeze()
+    gc.enable()
     while True:
         try:
             table, expectations = line.recv()

@@ -43,9 +43,8 @@ DAY_TABLES = {
 ANSWER_DAYS = 7
 GONE = "batch in (select batch from before.batches)"
 LEDGER_TABLES = (*DAY_TABLES, "conversation_days")
-READ = ("order_lines", "contacts")
-"""What the ledger reads of the rows that stand, beside the roles themselves."""
-LEDGER = (*(f"staging/{name}" for name in READ), *(f"ledger/{name}" for name in LEDGER_TABLES))
+ROW_VIEWS = (*ROLES, "order_lines", "contacts")
+"""The views on the rows that stand, each after those that it reads."""
 REDUCED = {
     "purchase_histories": ("features/purchase_histories",),
     "account_statistics": (
@@ -64,8 +63,6 @@ REDUCED = {
 
 DAILY = ("features/contract_statistics", "features/price_statistics")
 """What is reduced anew each night: it changes from day to day, or with other accounts."""
-
-STATISTICS = (*REDUCED["account_statistics"], *DAILY, "features/account_lines")
 
 
 def days_of(as_of: date) -> dict[str, object]:
@@ -108,11 +105,11 @@ def _recall(con: duckdb.DuckDBPyConnection, role: str, unit: str) -> None:
 def make_ledger(con: duckdb.DuckDBPyConnection) -> None:
     """Makes the ledger of a new state."""
     use(con, "state.main", "work.main")
-    for name in (*ROLES, *READ):
+    for name in ROW_VIEWS:
         materialise(con, f"staging/{name}", kind="view")
     for name in LEDGER_TABLES:
         materialise(con, f"ledger/{name}")
-    for name in (*READ, *ROLES):
+    for name in ROW_VIEWS:
         con.execute(f"drop view {name}")
     con.execute("insert into batches select * from work.after.batches")
 

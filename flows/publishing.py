@@ -15,6 +15,7 @@ from flows.package import PACKAGED, Package, verified
 from flows.warehouse import (
     LEDGER,
     SCHEMA,
+    STORAGE_VERSION,
     as_publisher,
     copy_file,
     exchange_file,
@@ -131,8 +132,9 @@ def _change(next_path: Path, package: Package, takes_later_days_back: bool, memo
     with opened(next_path, read_only=False, memory=memory) as con:
         con.execute("begin")
         con.execute(f"create schema if not exists {SCHEMA}")
+        compressed = _compressed(con)
         for name in PUBLISHED:
-            _create(con, name)
+            _create(con, name, compressed)
         _refuse_other_past(con, package, takes_later_days_back)
         for name in PUBLISHED:
             if _keeps_earlier_days(name):
@@ -194,12 +196,20 @@ def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
         )
 
 
-def _create(con: duckdb.DuckDBPyConnection, name: str) -> None:
+def _compressed(con: duckdb.DuckDBPyConnection) -> str:
+    """How `SENTENCES` is declared: in a file that others made as any column, for it may be older than zstd."""
+    made_as = con.execute(
+        "select tags['storage_version'] from duckdb_databases() where database_name = 'warehouse'"
+    ).fetchall()[0][0]
+    return " using compression 'zstd'" * made_as.startswith(STORAGE_VERSION)
+
+
+def _create(con: duckdb.DuckDBPyConnection, name: str, compressed: str) -> None:
     """Makes a table with this version's columns; one that keeps rows gets those that it did not have yet."""
     columns = PUBLISHED[name]
     declared = ", ".join(
         f"{identifier(column.name)} {column.type}{' not null' if column.required else ''}"
-        + " using compression 'zstd'" * (column.name == SENTENCES)
+        + compressed * (column.name == SENTENCES)
         for column in columns
     )
     if name == "runs" or _keeps_earlier_days(name):

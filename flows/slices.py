@@ -55,6 +55,7 @@ def store(con: duckdb.DuckDBPyConnection, folder: Path, table: str, number: int,
     typed = ", ".join(f"cast(null as {_TYPES[name]}) as {name}" for name in frame.columns if name in _TYPES)
     file = folder / COMPUTED / part(table, number)
     file.parent.mkdir(exist_ok=True)
+    # for a file that is read a few times, and whole, smaller or with statistics costs more than it saves
     frame.cast(dict(con.sql(f"select {typed}").pl().schema)).write_parquet(
         file, compression="lz4", statistics=False, row_group_size=ROW_GROUP
     )

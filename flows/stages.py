@@ -192,7 +192,7 @@ def ledger(run: Run) -> str:
             ledgers.add_to_ledger(con)
         else:
             ledgers.make_ledger(con)
-        counts = {name: rows(con, f"state.{name}") for name in (*ledgers.DAY_TABLES, "conversation_days")}
+        counts = {name: rows(con, f"state.{name}") for name in ledgers.LEDGER_TABLES}
     return _listed(counts)
 
 

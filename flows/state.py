@@ -31,7 +31,17 @@ SWOLLEN = 8
 
 The state of 50 million generated rows was 5 times as large as their batches, which Parquet and zstd keep small.
 """
-MADE_BY = ("config/expressions.py", "config/rules.py", "config/tables.py", "flows/conform.py", "flows/ledger.py")
+MADE_BY = (
+    "config/expressions.py",
+    "config/rules.py",
+    "config/tables.py",
+    "flows/conform.py",
+    "flows/ledger.py",
+    "transforms/purchases.py",
+    "transforms/purchase_models/fits.py",
+    "transforms/purchase_models/occasions.py",
+    "transforms/purchase_models/values.py",
+)
 
 
 def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: Sequence[Merge], anew: str) -> str:

@@ -13,7 +13,7 @@ from config.scoring import Ruler
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
 from flows.conform import keep_latest
 from flows.duck import materialise
-from flows.ledger import LEDGER, ROLES, STATISTICS, days_of
+from flows.ledger import DAILY, LEDGER_TABLES, REDUCED, ROLES, ROW_VIEWS, days_of
 from tests import oracle
 from transforms.features import relationship_features
 from transforms.holding import NO_OVERRIDES, NO_STANDINGS
@@ -31,6 +31,15 @@ MODELS = PurchaseModels(
         line: LineFit(GammaGamma(*oracle.GAMMA_GAMMA, correlation=0.0), "own", None) for line in ("all", "law", "shop")
     },
 )
+
+STATEMENTS = (
+    *(f"staging/{name}" for name in ROW_VIEWS if name not in ROLES),
+    *(f"ledger/{name}" for name in LEDGER_TABLES),
+    *REDUCED["account_statistics"],
+    *DAILY,
+    "features/account_lines",
+)
+"""What is made of the rows that stand, up to `account_lines`."""
 
 EVERYTHING = frozenset((*(column.name for column in (*ORDERS, *ENGAGEMENTS)), *KINDS))
 POLARS_TYPES = {
@@ -121,7 +130,7 @@ def statistics(
 
 def reduced(con: duckdb.DuckDBPyConnection, as_of: date) -> pl.DataFrame:
     """`account_lines` of the rows in `orders` and `engagements`."""
-    for name in (*LEDGER, *STATISTICS):
+    for name in STATEMENTS:
         materialise(con, name, days_of(as_of))
     return con.sql("select * from account_lines order by account_id, line").pl()
 

@@ -2,7 +2,7 @@
 
 Run: `uv run python -m tests.benchmarks.nights DIRECTORY [MILLIONS] [TIMES] [MEMORY]`: so many million orders and four
 times as many events are made below the directory where they are missing; medians of so many times. Several sizes, as in
-`1,10,50`, are measured one after the other, and how the cost grows from each to the next.
+`1,10,50`, are measured one after the other; then it prints how the cost grows from each to the next.
 """
 
 import json
@@ -46,7 +46,7 @@ def main(directory: Path, sizes: list[float], times: int, memory: str | None) ->
 
 
 def _of_size(directory: Path, millions: float, times: int, memory: str | None) -> dict[str, float]:
-    """Prints the table of stages and the ratios, and gives the CPU seconds."""
+    """Prints the table of stages and the ratios, and gives the CPU seconds of the floor, a rebuild and a night."""
     folder = directory / f"{millions:g}"
     if not (folder / "files").exists():
         generated.main(folder / "files", int(millions * 1_000_000))

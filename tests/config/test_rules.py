@@ -137,9 +137,10 @@ def loaded(table: IncomingTable, changes: list[dict[str, Any]]) -> duckdb.DuckDB
     """A connection whose temporary table holds the ordinary row once with each of the changes."""
     con = duckdb.connect(config={"threads": 2})
     conformed = ", ".join(f"{column.name} {column.type}" for column in CONFORMED[table])
+    currency = ", reporting_currency varchar" * (table == "checked_orders")
     con.execute(
         f"create temp table incoming ({conformed}, {DAY[table]} date, known_at timestamp, unreadable varchar,"
-        " reporting_currency varchar, position bigint)"
+        f" position bigint{currency})"
     )
     for position, change in enumerate(changes):
         row = ORDINARY[table] | change | {"position": position}

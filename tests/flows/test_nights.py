@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from config.errors import SourceError
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Table
-from flows.ledger import DAY_TABLES, ROLES
+from flows.ledger import LEDGER_TABLES, ROLES
 from flows.stages import Run, check_incoming, conform_rows, extract, features, ledger, models
 from flows.state import connected
 from tests.histories import Drawn, histories
@@ -31,8 +31,7 @@ FEW = settings(max_examples=settings().max_examples // 15)
 STAGES = (extract, check_incoming, conform_rows, ledger, models, features)
 KEPT = (
     *(f"{kept}_{role}" for kept in ("checked", "superseded") for role in ROLES),
-    *DAY_TABLES,
-    "conversation_days",
+    *LEDGER_TABLES,
     "quarantine",
     "purchase_histories",
     "account_statistics",

@@ -172,6 +172,16 @@ def test_a_file_of_others_becomes_a_warehouse_without_losing_anything(packages, 
     assert rows(warehouse, "from notes") == [("ours",)]
 
 
+@pytest.mark.parametrize("version", ["v1.0.0", "v1.5.0", "v2.0.0"])
+def test_a_file_that_any_version_of_duckdb_made_becomes_a_warehouse(packages, warehouse, version):
+    with duckdb.connect() as con:
+        con.execute(f"attach '{warehouse}' as ours (storage_version '{version}')")
+        con.execute("create table ours.notes as select 'ours' as note")
+    publish(packages[1], warehouse)
+    assert seen(warehouse) == whole("run-1", 1)
+    assert rows(warehouse, "from notes") == [("ours",)]
+
+
 def test_kept_tables_of_an_earlier_version_get_the_columns_they_lack(packages, warehouse):
     publish(packages[1], warehouse)
     changed_by_hand(

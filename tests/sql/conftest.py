@@ -6,15 +6,15 @@ import pytest
 
 from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS, Column
 from flows.duck import materialise
-from flows.ledger import LEDGER, STATISTICS, days_of
-from tests.night import conformed, memory
+from flows.ledger import days_of
+from tests.night import STATEMENTS, conformed, memory
 
 
 @pytest.fixture(scope="session")
 def tables():
     con = memory()
     conformed(con, [], [])
-    for name in (*LEDGER, *STATISTICS):
+    for name in STATEMENTS:
         materialise(con, name, days_of(date(2026, 1, 1)))
     because = Column("because", "VARCHAR", "text", "")
     others = [column for column in VERDICT_STANDINGS if column not in ACCOUNT_SEGMENTS]

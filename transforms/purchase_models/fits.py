@@ -13,7 +13,7 @@ MIN_ACCOUNTS = 200
 NEAR = 1e-3
 FLAT = 1e-5
 AT_ONCE = 16_384
-"""Histories, so few that what is computed of them stays in the processor's cache."""
+"""Histories, so few that what is computed of them stays in the processor's cache; another number gives other last digits."""
 
 Model = TypeVar("Model")
 
@@ -141,8 +141,8 @@ def maximum_likelihood(
 
     Args:
         model: makes a model of the parameters.
-        log_likelihood: given the model and histories, that of one account with each of them.
-        slopes: its derivatives in each parameter, given the same.
+        log_likelihood: of a model and histories the log-likelihood of one account with each history.
+        slopes: of the same its derivatives in each parameter.
         history: the histories there are: arrays of one length, as the two functions take them.
         accounts: how many accounts have each history.
         start: positive; moved to the nearest bound when outside.
@@ -157,13 +157,13 @@ def maximum_likelihood(
         here = model(*values.tolist())
         height, climb = 0.0, np.zeros_like(logs)
         for piece in pieces:
-            known, weight = [each[piece] for each in history], accounts[piece]
-            # Plain sums: a matrix product may give other last digits with another number of threads.
-            height += (weight * log_likelihood(here, *known)).sum()
-            climb += [(weight * slope).sum() for slope in slopes(here, *known)]
+            some, weight = [each[piece] for each in history], accounts[piece]
+            # Plain sums: a matrix product may give other last digits with another library.
+            height += (weight * log_likelihood(here, *some)).sum()
+            climb += [(weight * slope).sum() for slope in slopes(here, *some)]
         return -height / count, -climb * values / count
 
-    # The search's own algebra is of a few numbers: a second thread would keep a processor busy with waiting for them.
+    # The search's own algebra is of a few numbers: a second thread would only keep a processor busy waiting.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(
             descent,

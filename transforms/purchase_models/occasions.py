@@ -235,12 +235,12 @@ def fit_sbg(remaining: Sequence[int]) -> Fit[Sbg]:
     """
     ended = -np.diff(remaining)
 
-    def log_likelihood(model: Sbg, lives: np.ndarray) -> np.ndarray:
+    def log_likelihood(model: Sbg, renewals: np.ndarray) -> np.ndarray:
         survival = model.survival(len(ended))
-        return np.log(np.append(-np.diff(survival), survival[-1]))[lives]
+        return np.log(np.append(-np.diff(survival), survival[-1]))[renewals]
 
-    def slopes(model: Sbg, lives: np.ndarray) -> list[np.ndarray]:
-        return measured_slopes(model, lambda beside: log_likelihood(beside, lives))
+    def slopes(model: Sbg, renewals: np.ndarray) -> list[np.ndarray]:
+        return measured_slopes(model, lambda beside: log_likelihood(beside, renewals))
 
     accounts = np.append(ended, remaining[-1])
     return maximum_likelihood(Sbg, log_likelihood, slopes, [np.arange(accounts.size)], accounts, (1, 1), (SHAPE, SHAPE))

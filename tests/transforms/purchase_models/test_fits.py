@@ -1,11 +1,15 @@
 """Which model a line of business uses: its own, that of the small lines together, or the last good one."""
 
+from dataclasses import astuple
+
 import polars as pl
 import pytest
 
 from tests.transforms.purchase_models import simulated
+from transforms.purchase_models import fits
 from transforms.purchase_models.fits import LineFit, fits_by_line
-from transforms.purchase_models.occasions import HAS_ORDERED, HISTORY, BgNbd, fit_bg_nbd
+from transforms.purchase_models.occasions import HAS_ORDERED, HISTORY, BgNbd, fit_bg_nbd, fit_sbg
+from transforms.purchase_models.values import fit_gamma_gamma
 
 LAST = BgNbd(0.243, 4.414, 0.793, 2.426)
 COLUMNS = ["account_id", "line", *HISTORY]
@@ -88,3 +92,20 @@ def test_without_any_account_to_fit_on_the_last_good_models_stay():
     prospects = [same_history(line, 3, (None, None, None)) for line in ("a", "b")]
     found = by_line(*prospects, last_good={"a": LAST})
     assert found == {"a": LineFit(LAST, "last_good", None), "b": LineFit(None, "none", None)}
+
+
+REPEATED = simulated.histories(400, seed=1).filter(pl.col("repeat_order_days") > 0)
+SPENT = REPEATED.with_columns(mean_repeat_value=20.0 + pl.int_range(pl.len()) * 37 % 101)
+
+
+@pytest.mark.parametrize(
+    ("fit", "known"),
+    [(fit_bg_nbd, REPEATED), (fit_gamma_gamma, SPENT), (fit_sbg, [1000, 869, 743, 653, 593])],
+    ids=["occasions", "values", "renewals"],
+)
+def test_histories_taken_a_few_at_a_time_give_the_model_of_all_at_once(monkeypatch, fit, known):
+    whole = fit(known)
+    monkeypatch.setattr(fits, "AT_ONCE", 3)
+    pieced = fit(known)
+    assert astuple(pieced.model) == pytest.approx(astuple(whole.model), rel=1e-5)
+    assert pieced.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-10)
