@@ -1,5 +1,6 @@
 """What lasts between nights: made anew where it does not fit, left alone by a run of the past."""
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import duckdb
 import pytest
 
 from config.errors import ConfigurationError, SourceError
-from flows import machine
+from flows import machine, state
 from flows.stages import check_incoming, extract
 from flows.state import FILE
 from tests.flows.test_nights import STAGES, assert_same, outcome, rebuilt, run_of, sources, write
@@ -15,6 +16,7 @@ from tests.rows import engagement, order
 
 pytestmark = pytest.mark.timeout(900)
 
+ROOT = Path(__file__).parents[2]
 DAY = date(2025, 1, 10)
 
 
@@ -77,6 +79,22 @@ def test_another_mapping_makes_the_state_anew(folder):
     changed = business.sources.model_copy(update={"orders": (other,)})
     run = run_of(business.model_copy(update={"sources": changed}), DAY)
     assert "the state is made anew: the configuration" in checked(run)
+
+
+@pytest.mark.parametrize("name", ["flows/ledger.py", "transforms/purchase_models/fits.py"])
+def test_another_version_of_the_code_that_makes_the_state_makes_it_anew(folder, monkeypatch, name):
+    changed = folder / "changed.py"
+    changed.write_text(f"{(ROOT / name).read_text()}# another")
+    monkeypatch.setattr(state, "MADE_BY", [str(changed) if each == name else each for each in state.MADE_BY])
+    assert "the state is made anew: the configuration" in checked(run_of(sources(folder), DAY))
+
+
+def test_another_statement_makes_the_state_anew(folder, monkeypatch):
+    statements = Path(shutil.copytree(ROOT / "sql", folder / "sql"))
+    with (statements / "ledger/order_days.sql").open("a") as file:
+        file.write("-- another")
+    monkeypatch.setattr(state, "files", lambda package: folder / package)
+    assert "the state is made anew: the configuration" in checked(run_of(sources(folder), DAY))
 
 
 def test_a_run_of_what_was_known_then_leaves_the_state_alone(folder):
