@@ -11,13 +11,18 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from types import ModuleType
 from typing import Any
 
 import duckdb
 
 from config.errors import GateRefused
+
+UNUSED = ("altair", "scipy.stats")
+"""What Great Expectations imports for its charts and for checks of distributions: a third of its own import."""
 
 _TURN = threading.Lock()  # two threads of this process do not talk on one line at a time
 
@@ -73,6 +78,17 @@ def _answer(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any])
         return error
 
 
+class _OnDemand(ModuleType):
+    """Stands for a module until something of it is used. importlib's own `LazyLoader` loads at a second import already."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(import_module(self.__name__), name)
+
+
 class _Asking:
     """A connection of the process at the other end of the line, as far as audits use one."""
 
@@ -96,6 +112,8 @@ def main(line: Connection) -> None:
     """Audits what it is asked to until the other end hangs up."""
     threading.Thread(target=_end_with_the_other, args=(line.fileno(),), daemon=True).start()
     gc.disable()  # the search for garbage would be a quarter of the import
+    for name in UNUSED:
+        sys.modules[name] = _OnDemand(name)
     from flows.gx_duckdb import validate
 
     gc.freeze()

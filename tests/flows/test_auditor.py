@@ -17,6 +17,15 @@ CHECKS = [
     for kind in ("expect_column_values_to_not_be_null", "expect_column_values_to_be_unique")
     for column in ("number", "name", "no_such_column")
 ]
+DISTRIBUTION = {
+    "type": "expect_column_kl_divergence_to_be_less_than",
+    "kwargs": {
+        "column": "name",
+        "partition_object": {"values": ["x", "z"], "weights": [2 / 3, 1 / 3]},
+        "threshold": 0.01,
+    },
+    "severity": "critical",
+}
 WAIT_SECONDS = 60
 OWNER = """
 import sys, time, duckdb
@@ -54,6 +63,20 @@ def test_one_process_audits_again_and_again(con):
     auditor.validate(con, "numbers", CHECKS)
     auditor.validate(con, "numbers", CHECKS)
     assert auditor.start()[0] is process and process.poll() is None
+
+
+def test_it_loads_what_only_other_checks_need_when_one_of_them_comes(con):
+    auditor.start.cache_clear()
+    process, _ = auditor.start()
+
+    def loaded() -> list[str]:
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+        return [name for name in ("numpy", "scipy/stats") if f"/{name}/" in mapped]
+
+    auditor.validate(con, "numbers", CHECKS)
+    assert loaded() == ["numpy"]
+    assert auditor.validate(con, "numbers", [DISTRIBUTION, DISTRIBUTION])[1]["success"]
+    assert loaded() == ["numpy", "scipy/stats"]
 
 
 def test_its_end_stops_the_run_and_the_next_audit_starts_another(con, tmp_path, monkeypatch):
