@@ -115,8 +115,8 @@ def _misdated(day: str, moment: str) -> tuple[Rule, ...]:
             {"column": day, "min_value": FIRST_DAY},
         ),
         Rule(
-            f"{moment} is later than the day after it was known",
-            f"{day} > cast(known_at as date) + 1",
+            f"{moment} is later than the day after it was delivered",
+            f"{day} > cast(delivered_at as date) + 1",
             "expect_column_pair_values_a_to_be_greater_than_b",
             {
                 "column_A": "latest_on",

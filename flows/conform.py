@@ -68,7 +68,7 @@ def check_rows(
     currency = f", {literal(business.currency)} as reporting_currency" * (role == "orders")
     typed = (
         f"select * exclude (fault), {_reason(role)} as reason "
-        f"from (select * replace ({account}), {local_day} as {day}, cast(known_at as date) + 1 as latest_on{currency} "
+        f"from (select * replace ({account}), {local_day} as {day}, cast(delivered_at as date) + 1 as latest_on{currency} "
         f"from ({' union all '.join(selects) or _none(role)}))"
     )
     # of a source's own keys no two are alike: to look for a dictionary costs as much as all else of a row
@@ -128,7 +128,7 @@ def _typed(
             rapport_source as source,
             rapport_batch as batch,
             file_row_number as position,
-            rapport_known_at as known_at,
+            rapport_delivered_at as delivered_at,
             {", ".join(values)},
             {_listed(unreadable)} as unreadable,
             cast(null as varchar) as fault
@@ -154,7 +154,7 @@ def _untyped(role: str, landed: Path, broken: Sequence[Batch]) -> str:
             rapport_source as source,
             rapport_batch as batch,
             rapport_rows + file_row_number as position,
-            rapport_known_at as known_at,
+            rapport_delivered_at as delivered_at,
             {columns},
             ',' as unreadable,
             fault
@@ -168,12 +168,12 @@ def _read(landed: Path, batches: Sequence[Batch], path: Callable[[Batch, Path], 
     """
     paths = ", ".join(path_literal(path(batch, landed)) for batch in batches)
     known = ", ".join(
-        f"({literal(batch.batch)}, {literal(batch.source)}, timestamp '{batch.known_at.isoformat()}', {batch.rows})"
+        f"({literal(batch.batch)}, {literal(batch.source)}, timestamp '{batch.delivered_at.isoformat()}', {batch.rows})"
         for batch in batches
     )
     return (
         f"read_parquet([{paths}], file_row_number = true, filename = 'rapport_file') "
-        f"inner join (values {known}) as known (rapport_batch, rapport_source, rapport_known_at, rapport_rows) "
+        f"inner join (values {known}) as known (rapport_batch, rapport_source, rapport_delivered_at, rapport_rows) "
         "on parse_filename(rapport_file, true) = rapport_batch"
     )
 
@@ -181,7 +181,7 @@ def _read(landed: Path, batches: Sequence[Batch], path: Callable[[Batch, Path], 
 def _none(role: str) -> str:
     columns = ", ".join(f"cast(null as {column.type}) as {column.name}" for column in TABLES[role])
     return (
-        "select '' as source, '' as batch, cast(0 as bigint) as position, cast(null as timestamp) as known_at, "
+        "select '' as source, '' as batch, cast(0 as bigint) as position, cast(null as timestamp) as delivered_at, "
         f"{columns}, ',' as unreadable, '' as fault where false"
     )
 

@@ -46,8 +46,8 @@ RESERVED = {
     ROW_KEY,
     "file_row_number",
     "rapport_batch",
+    "rapport_delivered_at",
     "rapport_file",
-    "rapport_known_at",
     "rapport_rows",
     "rapport_source",
 }
@@ -85,10 +85,13 @@ class Batch:
         batch: id, a hash of what was read.
         origin: the file it came from, or the table and when it was read.
         origin_sha256: of that file and of its lookups; empty for a table.
+        file_sha256: of that file alone; empty for a table.
         available: the columns that it and its lookups had.
         key: the expression of the row's own key, see `CONTENT_KEYS`.
         columns: the source columns landed.
         known_at: when it was landed, UTC.
+        delivered_at: when its file first came as it is, UTC: what is landed again comes no later for that. Of two versions
+            of a row the one delivered later stands; files that are landed together count in the order of their names.
         types: their DuckDB types.
         rows: rows landed.
         broken_lines: lines that could not be read; they stand in a second file beside the batch.
@@ -102,10 +105,12 @@ class Batch:
     batch: str
     origin: str
     origin_sha256: str
+    file_sha256: str
     available: tuple[str, ...]
     key: str | None
     columns: tuple[str, ...]
     known_at: datetime
+    delivered_at: datetime
     types: tuple[str, ...] = ()
     rows: int = 0
     broken_lines: int = 0
@@ -197,7 +202,8 @@ def land(
     folder.mkdir(parents=True, exist_ok=True)
     _clear(folder)
     earlier = batches(landed, source.name)
-    known_at = max([now.replace(tzinfo=None), *(batch.known_at + timedelta(microseconds=1) for batch in earlier)])
+    latest = [max(batch.known_at, batch.delivered_at) for batch in earlier]
+    known_at = max([now.replace(tzinfo=None), *(moment + timedelta(microseconds=1) for moment in latest)])
     limit = "" if most_rows is None else f"limit {most_rows}"
     landing = _Landing(con, role, landed, earlier, known_at, again, limit)
     new = _land_table(source, landing) if isinstance(source, PostgresSource) else _land_files(source, landing)
@@ -212,9 +218,10 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
     latest = {batch.origin: batch for batch in current(landing.earlier)}
     lookups = _lookups(con, where, source, folder / "lookup.part")
     new = []
-    for origin, file in _origins(where, source).items():
+    for place, (origin, file) in enumerate(_origins(where, source).items()):
         here, before = f"{where}, file {origin}", latest.get(origin)
-        sha256 = _digest([_sha256_of(here, file), *(part for lookup in lookups for part in lookup.made_of)])
+        file_sha256 = _sha256_of(here, file)
+        sha256 = _digest([file_sha256, *(part for lookup in lookups for part in lookup.made_of)])
         unchanged = before is not None and before.origin_sha256 == sha256 and not landing.again
         if unchanged and _wanted(landing.role, source, before.available, here) == (before.columns, before.key):
             continue
@@ -228,10 +235,16 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
             batch=_unused(_digest([source.name, origin, sha256, *columns])[:16], taken),
             origin=origin,
             origin_sha256=sha256,
+            file_sha256=file_sha256,
             available=available,
             key=key,
             columns=columns,
             known_at=landing.known_at,
+            delivered_at=(
+                before.delivered_at
+                if before and before.file_sha256 == file_sha256
+                else landing.known_at + timedelta(microseconds=place)
+            ),
         )
         new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {landing.limit}", landed))
     return new
@@ -256,10 +269,12 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
         batch=_digest([source.name, name, origin, *columns])[:16],
         origin=origin,
         origin_sha256="",
+        file_sha256="",
         available=available,
         key=key,
         columns=columns,
         known_at=landing.known_at,
+        delivered_at=landing.known_at,
         table=TableRead(name, source.cursor, since, postgres.highest(con, table, file, landing.known_at) or high),
     )
     select = _select(con, file, file, batch)

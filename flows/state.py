@@ -36,6 +36,7 @@ MADE_BY = (
     "config/rules.py",
     "config/tables.py",
     "flows/conform.py",
+    "flows/landing.py",
     "flows/ledger.py",
     "transforms/purchases.py",
     "transforms/purchase_models/fits.py",

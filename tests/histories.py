@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.rows import KNOWN_AT, Row, engagement, order
+from tests.rows import DELIVERED_AT, Row, engagement, order
 
 ACCOUNTS = st.sampled_from(["A", "A", "A", "B", "C"])
 LINES = st.sampled_from(["law", "law", "shop"])
@@ -47,7 +47,7 @@ AMOUNTS = st.one_of(
     ),
     st.decimals(Decimal("0.01"), Decimal(9999), places=2),
 )
-VERSIONS = st.sampled_from([None, None, KNOWN_AT - timedelta(days=9), KNOWN_AT - timedelta(days=8)])
+VERSIONS = st.sampled_from([None, None, DELIVERED_AT - timedelta(days=9), DELIVERED_AT - timedelta(days=8)])
 
 GOODS: tuple[dict[str, Any], ...] = (
     {},
@@ -160,15 +160,15 @@ def cancelled_at_once(sale: Row) -> list[Row]:
 
 
 def cancelled_later(sale: Row) -> list[Row]:
-    return [sale | {"status": "void", "updated_at": KNOWN_AT - timedelta(days=1)}]
+    return [sale | {"status": "void", "updated_at": DELIVERED_AT - timedelta(days=1)}]
 
 
 def corrected(sale: Row) -> list[Row]:
-    return [sale | {"amount": sale["amount"] * 2, "updated_at": KNOWN_AT - timedelta(days=1), "status": "paid"}]
+    return [sale | {"amount": sale["amount"] * 2, "updated_at": DELIVERED_AT - timedelta(days=1), "status": "paid"}]
 
 
 def corrected_in_a_later_batch(sale: Row) -> list[Row]:
-    return [sale | {"amount": sale["amount"] + 1, "known_at": KNOWN_AT + timedelta(days=1), "channel": "kiosk"}]
+    return [sale | {"amount": sale["amount"] + 1, "delivered_at": DELIVERED_AT + timedelta(days=1), "channel": "kiosk"}]
 
 
 def said_otherwise_at_the_same_time(sale: Row) -> list[Row]:
@@ -176,7 +176,7 @@ def said_otherwise_at_the_same_time(sale: Row) -> list[Row]:
 
 
 def dated_anew(sale: Row) -> list[Row]:
-    return [sale | {"updated_at": KNOWN_AT}]
+    return [sale | {"updated_at": DELIVERED_AT}]
 
 
 def given_back(sale: Row) -> list[Row]:
@@ -204,7 +204,7 @@ def given_back_in_another_line(sale: Row) -> list[Row]:
 
 
 def given_back_though_cancelled(sale: Row) -> list[Row]:
-    return [sale | {"status": "canceled", "updated_at": KNOWN_AT}, *given_back(sale)]
+    return [sale | {"status": "canceled", "updated_at": DELIVERED_AT}, *given_back(sale)]
 
 
 def with_a_second_line(sale: Row) -> list[Row]:
@@ -216,7 +216,7 @@ def given_back_after_a_second_line(sale: Row) -> list[Row]:
 
 
 def refused(sale: Row) -> list[Row]:
-    return [sale | {"amount": Decimal(7), "updated_at": KNOWN_AT, "reason": "currency is not the reporting currency"}]
+    return [sale | {"amount": Decimal(7), "updated_at": DELIVERED_AT, "reason": "currency is not the reporting currency"}]
 
 
 LATER = (

@@ -60,7 +60,7 @@ def checked(conformed: Table, day: str) -> Table:
         Column("source", "VARCHAR", "name", ""),
         Column("batch", "VARCHAR", "id", ""),
         Column("position", "BIGINT", "row", ""),
-        Column("known_at", "TIMESTAMP", "UTC", ""),
+        Column("delivered_at", "TIMESTAMP", "UTC", ""),
         *conformed,
         Column(day, "DATE", "day", ""),
         Column("reason", "VARCHAR", "text", ""),

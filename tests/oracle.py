@@ -29,7 +29,7 @@ CANCELLED = ("cancelled", "canceled", "void", "voided")
 
 ORDER_TIES = [
     "updated_at",
-    "known_at",
+    "delivered_at",
     "amount",
     "ordered_at",
     "account_id",
@@ -48,7 +48,7 @@ ORDER_TIES = [
 ]
 ENGAGEMENT_TIES = [
     "updated_at",
-    "known_at",
+    "delivered_at",
     "occurred_at",
     "account_id",
     "line",

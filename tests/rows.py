@@ -5,13 +5,13 @@ from typing import Any
 
 Row = dict[str, Any]
 
-KNOWN_AT = datetime(2026, 6, 30, 2)
+DELIVERED_AT = datetime(2026, 6, 30, 2)
 
 _ORDER: Row = {
     "source": "shop",
     "batch": "b1",
     "position": 0,
-    "known_at": KNOWN_AT,
+    "delivered_at": DELIVERED_AT,
     "order_id": "o1",
     "line_number": "1",
     "account_id": "A",
@@ -39,7 +39,7 @@ _ENGAGEMENT: Row = {
     "source": "mail",
     "batch": "b1",
     "position": 0,
-    "known_at": KNOWN_AT,
+    "delivered_at": DELIVERED_AT,
     "event_id": "e1",
     "account_id": "A",
     "line": "all",

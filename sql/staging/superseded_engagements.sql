@@ -1,5 +1,5 @@
 -- One row: a fit row that a later version of the same event replaces.
--- From checked_engagements. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
+-- From checked_engagements. Later is what was written later; ties: the row delivered later, then the greater values. Most rows are alone, and
 -- hashes in order tell so quickly; two rows that share one by chance are told apart after.
 with identities as (
     select hash(source, event_id) as identity_hash
@@ -34,7 +34,7 @@ versions as (
         row_number() over (
             partition by source, event_id
             order by
-                updated_at desc nulls last, known_at desc, occurred_at desc, account_id desc, line desc, kind desc,
+                updated_at desc nulls last, delivered_at desc, occurred_at desc, account_id desc, line desc, kind desc,
                 direction desc, is_bulk desc nulls last, thread_id desc nulls last, in_reply_to desc nulls last,
                 contact desc nulls last, handler desc nulls last, minutes desc nulls last, score desc nulls last, batch desc, position desc
         ) as newest_first

@@ -1,5 +1,5 @@
 -- One row: a fit row that a later version of the same order line replaces.
--- From checked_orders. Later is what was written later; ties: the batch known later, then the greater values. Most rows are alone, and
+-- From checked_orders. Later is what was written later; ties: the row delivered later, then the greater values. Most rows are alone, and
 -- hashes in order tell so quickly; two rows that share one by chance are told apart after.
 with identities as (
     select hash(source, order_id, line_number) as identity_hash
@@ -34,7 +34,7 @@ versions as (
         row_number() over (
             partition by source, order_id, line_number
             order by
-                updated_at desc nulls last, known_at desc, amount desc, ordered_at desc, account_id desc, line desc,
+                updated_at desc nulls last, delivered_at desc, amount desc, ordered_at desc, account_id desc, line desc,
                 status desc nulls last, handler desc nulls last, channel desc nulls last, product_id desc nulls last,
                 category desc nulls last, quantity desc nulls last, list_amount desc nulls last,
                 is_custom desc nulls last, is_recurring desc nulls last, is_service desc nulls last,

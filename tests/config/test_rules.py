@@ -20,7 +20,7 @@ ORDINARY: dict[IncomingTable, dict[str, Any]] = {
         "ordered_at": datetime(2026, 3, 1, 18, 30),
         "ordered_on": date(2026, 3, 1),
         "amount": 120,
-        "known_at": datetime(2026, 3, 2, 2, 0),
+        "delivered_at": datetime(2026, 3, 2, 2, 0),
         "unreadable": "",
         "reporting_currency": "USD",
     },
@@ -31,7 +31,7 @@ ORDINARY: dict[IncomingTable, dict[str, Any]] = {
         "occurred_on": date(2026, 3, 1),
         "kind": "meeting",
         "direction": "mutual",
-        "known_at": datetime(2026, 3, 2, 2, 0),
+        "delivered_at": datetime(2026, 3, 2, 2, 0),
         "unreadable": "",
     },
 }
@@ -84,7 +84,7 @@ UNFIT: dict[IncomingTable, list[tuple[str, dict[str, Any]]]] = {
         ("account_id holds a NUL character", {"account_id": "\0"}),
         ("line holds a NUL character", {"line": "a\0b"}),
         ("ordered_at is before 1900", {"ordered_on": date(1899, 12, 31)}),
-        ("ordered_at is later than the day after it was known", {"ordered_on": date(2026, 3, 4)}),
+        ("ordered_at is later than the day after it was delivered", {"ordered_on": date(2026, 3, 4)}),
         ("amount is out of range", {"amount": 1_000_000_000}),
         ("amount is out of range", {"amount": -1_000_000_000}),
         ("quantity is out of range", {"quantity": 1e9}),
@@ -114,7 +114,7 @@ UNFIT: dict[IncomingTable, list[tuple[str, dict[str, Any]]]] = {
         ("account_id holds a NUL character", {"account_id": "C3\0"}),
         ("line holds a NUL character", {"line": "\0*"}),
         ("occurred_at is before 1900", {"occurred_on": date(1, 1, 1)}),
-        ("occurred_at is later than the day after it was known", {"occurred_on": date(2026, 3, 4)}),
+        ("occurred_at is later than the day after it was delivered", {"occurred_on": date(2026, 3, 4)}),
         ("kind is not one of those known", {"kind": "Meeting"}),
         ("kind is not one of those known", {"kind": ""}),
         ("direction is not one of those known", {"direction": "both"}),
@@ -139,7 +139,7 @@ def loaded(table: IncomingTable, changes: list[dict[str, Any]]) -> duckdb.DuckDB
     conformed = ", ".join(f"{column.name} {column.type}" for column in CONFORMED[table])
     currency = ", reporting_currency varchar" * (table == "checked_orders")
     con.execute(
-        f"create temp table incoming ({conformed}, {DAY[table]} date, known_at timestamp, unreadable varchar,"
+        f"create temp table incoming ({conformed}, {DAY[table]} date, delivered_at timestamp, unreadable varchar,"
         f" position bigint{currency})"
     )
     for position, change in enumerate(changes):
@@ -147,7 +147,7 @@ def loaded(table: IncomingTable, changes: list[dict[str, Any]]) -> duckdb.DuckDB
         con.execute(f"insert into incoming by name select {', '.join(f'${k} as {k}' for k in row)}", row)
     cases = " ".join(f"when {rule.predicate} then '{rule.reason}'" for rule in RULES[table])
     con.execute(
-        f"create temp table {table} as select *, cast(known_at as date) + 1 as latest_on,"
+        f"create temp table {table} as select *, cast(delivered_at as date) + 1 as latest_on,"
         f" case {cases} end as reason from incoming"
     )
     return con

@@ -4,11 +4,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from config.errors import GateRefused
+from config.errors import ChangeHeld, GateRefused
 from flows.alerts import time_to_publish
 from flows.nightly import segment_accounts
 from tests.end_to_end.runs import ended
-from tests.end_to_end.serving import small_firm, until
+from tests.end_to_end.serving import ACCOUNTS, small_firm, until
 
 
 def events_of(client, name: str) -> list[dict]:
@@ -39,6 +39,18 @@ def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_l
         segment_accounts(business="firm", as_of=date(2026, 2, 24))
     told = served.channel.told("Rapport, Small firm: rapport.gate-failed", within_seconds=180)
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in told
+
+
+def test_a_held_night_is_told_to_the_channel_with_the_change_beyond_the_limit(served, client, at_the_firm):
+    segment_accounts(business="firm", as_of=date(2026, 2, 22))
+    orders = at_the_firm.with_name("orders.csv")
+    gone = tuple(f",A{number}," for number in range(6, ACCOUNTS))
+    left = [line for line in orders.read_text().splitlines() if not any(account in line for account in gone)]
+    orders.write_text("\n".join([*left, ""]))
+    with pytest.raises(ChangeHeld):
+        segment_accounts(business="firm", as_of=date(2026, 2, 23))
+    told = served.channel.told("Rapport, Small firm: rapport.held", within_seconds=180)
+    assert "6 of 12 accounts (50.00%) would change segment" in told
 
 
 def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):

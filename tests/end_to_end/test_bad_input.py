@@ -295,7 +295,7 @@ UNFIT = {
     "x3,1,A1,2025-12-01,1e30,Jane Doe": "amount is unreadable",
     "x4,1,A1,2025-12-01,-1e9,Jane Doe": "amount is out of range",
     "x5,1,A1,0001-01-01,5,Jane Doe": "ordered_at is before 1900",
-    "x6,1,A1,2999-01-01,5,Jane Doe": "ordered_at is later than the day after it was known",
+    "x6,1,A1,2999-01-01,5,Jane Doe": "ordered_at is later than the day after it was delivered",
     'x7,1,"A\0B",2025-12-01,5,Jane Doe': "account_id holds a NUL character",
     **{f"x8,{number},,2025-12-01,5,Jane Doe": "account_id is missing" for number in range(16)},
     "x9,1,A1,2025-12-01": "the line cannot be read: Expected Number of Columns: 6 Found: 4",

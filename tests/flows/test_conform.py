@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import RapportError, SourceError
+from config.settings import Business
 from tests.ingest import EVENTS, NIGHT, ORDERS, Ingested, column, csv, firm, ingested, landed, source, taken_in
 
 HEADER = "id,no,account,at,amount"
@@ -364,15 +365,55 @@ def test_of_two_versions_of_a_row_the_one_updated_later_counts(folder):
     assert found.counts == {"shop": (5, 2, 3, 0)}
 
 
-def test_of_versions_updated_at_once_the_one_known_later_counts(folder):
-    business = firm(source("in/*.csv"))
-    for number, amount in enumerate((7, 9, 8)):
-        csv(folder, f"in/{number}.csv", HEADER, f"o1,1,A,2026-01-05,{amount}")
-        landed(business, NIGHT + timedelta(days=number))
+def test_of_versions_updated_at_once_the_one_delivered_later_counts(folder):
+    business = delivered(folder, firm(source("in/*.csv")), 7, 9, 8)
     assert column(ingested(business).orders, "amount") == [8]
 
 
-def test_of_versions_known_at_once_the_one_with_the_greater_values_counts_whatever_their_order(folder):
+def delivered(folder: Path, business: Business, *amounts: int) -> Business:
+    """The firm after nights that each brought a file with another amount of one order line."""
+    for number, amount in enumerate(amounts):
+        csv(folder, f"in/{number}.csv", HEADER, f"o1,1,A,2026-01-05,{amount}")
+        landed(business, NIGHT + timedelta(days=number))
+    return business
+
+
+def test_files_that_are_landed_together_count_in_the_order_of_their_names(folder):
+    for number, amount in enumerate((7, 9, 8)):
+        csv(folder, f"in/{number}.csv", HEADER, f"o1,1,A,2026-01-05,{amount}")
+    assert column(taken_in(source("in/*.csv")).orders, "amount") == [8]
+
+
+@pytest.mark.parametrize("gone", [[], ["in/2.csv"]])
+def test_what_is_landed_again_comes_no_later_for_that(folder, gone):
+    business = delivered(folder, firm(source("in/*.csv")), 9, 7, 8)
+    for name in gone:
+        (folder / name).unlink()
+    assert len(landed(business, NIGHT + timedelta(days=9), again=True)) == 3 - len(gone)
+    assert column(ingested(business).orders, "amount") == [8]
+    csv(folder, "in/0.csv", HEADER, "o1,1,A,2026-01-05,6")
+    landed(business, NIGHT + timedelta(days=10))
+    assert column(ingested(business).orders, "amount") == [6]
+
+
+def test_another_lookup_makes_no_file_a_later_one(folder):
+    csv(folder, "who.csv", "account,who", "A,h1")
+    lookup = {"path": "who.csv", "on": ["account"]}
+    business = delivered(folder, firm(source("in/*.csv", ORDERS | {"handler": "who"}, lookups=[lookup])), 9, 8)
+    csv(folder, "who.csv", "account,who", "A,h2")
+    assert len(landed(business, NIGHT + timedelta(days=9))) == 2
+    assert column(ingested(business).orders, "amount", "handler") == [(8, "h2")]
+
+
+def test_an_order_dated_ahead_is_refused_however_late_it_is_landed_again(folder):
+    csv(folder, "shop.csv", HEADER, "o1,1,A,2026-01-20,1")
+    business = firm(source("shop.csv"))
+    landed(business)
+    landed(business, NIGHT + timedelta(days=30), again=True)
+    assert column(ingested(business).quarantine, "reason") == ["ordered_at is later than the day after it was delivered"]
+
+
+def test_of_versions_delivered_at_once_the_one_with_the_greater_values_counts_whatever_their_order(folder):
     rows = ["o1,1,A,2026-01-05,5", "o1,1,A,2026-01-06,5", "o1,1,C,2026-01-07,4"]
     found = []
     for order in itertools.permutations(rows):
@@ -509,12 +550,12 @@ def without_places(found: Ingested) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_of_rows_and_their_split_into_files_change_nothing(folder, seed):
+def test_the_order_of_rows_and_the_files_that_orders_are_in_change_nothing(folder, seed):
     csv(folder, "whole/0.csv", HEADER, *ROWS)
     whole = taken_in(source("whole/*.csv"), state="whole.state")
     shuffled = random.Random(seed).sample(ROWS, len(ROWS))
     for part in range(3):
-        csv(folder, f"parts/{part}.csv", HEADER, *shuffled[part::3])
+        csv(folder, f"parts/{part}.csv", HEADER, *(row for row in shuffled if int(row[1:].split(",")[0]) % 3 == part))
     assert without_places(taken_in(source("parts/*.csv"), state="parts.state")) == without_places(whole)
 
 

@@ -99,7 +99,7 @@ def test_another_statement_makes_the_state_anew(folder, monkeypatch):
 
 def test_a_run_of_what_was_known_then_leaves_the_state_alone(folder):
     with duckdb.connect(folder / "state" / FILE) as con:
-        known_at = con.execute("select max(known_at) from checked_orders").fetchall()[0][0]
+        known_at = con.execute("select max(delivered_at) from checked_orders").fetchall()[0][0]
     deliver(folder, 1)
     later = outcome(run_of(sources(folder), DAY + timedelta(days=1)))
     content = (folder / "state" / FILE).read_bytes()

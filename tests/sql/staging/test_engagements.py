@@ -11,9 +11,9 @@ FLAGS = ["is_personal", "is_live", "is_inbound", "is_outbound", "is_co_developme
 
 def checked(text: str) -> list[Row]:
     """Checked rows: what is not drawn is as ordinary as can be."""
-    known_at = drawn("known_at\n2026-04-01T02:00")[0]
+    delivered_at = drawn("delivered_at\n2026-04-01T02:00")[0]
     ordinary = {"source": "mail", "account_id": "A", "line": "all", "kind": "email", "direction": "inbound"}
-    rows = drawn(text, batch="b1", **ordinary, **NOON, **known_at)
+    rows = drawn(text, batch="b1", **ordinary, **NOON, **delivered_at)
     return [row | {"position": position} for position, row in enumerate(rows)]
 
 
@@ -45,9 +45,9 @@ def test_the_version_of_an_event_that_was_written_last_stands(con):
     assert standing_rows(con, "engagements") == standing("event_id contact\ne1 p2\ne2 p1")
 
 
-def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
+def test_of_versions_written_at_the_same_time_the_one_delivered_later_stands(con):
     given = """
-        event_id  contact  known_at
+        event_id  contact  delivered_at
         e1        p1       2026-04-02T02:00
         e1        p2       2026-04-01T02:00
     """

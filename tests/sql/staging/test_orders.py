@@ -21,9 +21,9 @@ UNKNOWN = [
 
 def checked(text: str) -> list[Row]:
     """Checked rows: what is not drawn is as ordinary as can be."""
-    known_at = drawn("known_at\n2026-04-01T02:00")[0]
+    delivered_at = drawn("delivered_at\n2026-04-01T02:00")[0]
     ordinary = {"source": "shop", "line_number": "1", "account_id": "A", "line": "all", "amount": 100}
-    rows = drawn(text, batch="b1", **ordinary, **NOON, **known_at)
+    rows = drawn(text, batch="b1", **ordinary, **NOON, **delivered_at)
     return [row | {"position": position} for position, row in enumerate(rows)]
 
 
@@ -54,7 +54,7 @@ def test_the_version_of_a_line_that_was_written_last_stands(con):
 
 def test_a_version_with_a_time_comes_after_one_without(con):
     given = """
-        order_id  amount  updated_at        known_at
+        order_id  amount  updated_at        delivered_at
         o1        100     2026-03-01T12:00  2026-04-01T02:00
         o1        120     -                 2026-04-02T02:00
     """
@@ -62,9 +62,9 @@ def test_a_version_with_a_time_comes_after_one_without(con):
     assert standing_rows(con, "orders") == standing("order_id amount\no1 100")
 
 
-def test_of_versions_written_at_the_same_time_the_one_known_later_stands(con):
+def test_of_versions_written_at_the_same_time_the_one_delivered_later_stands(con):
     given = """
-        order_id  amount  updated_at        known_at
+        order_id  amount  updated_at        delivered_at
         o1        100     2026-03-01T12:00  2026-04-02T02:00
         o1        120     2026-03-01T12:00  2026-04-01T02:00
         o2        100     -                 2026-04-02T02:00
