@@ -61,7 +61,10 @@ class Gates(Strict):
     """Limits at which a run stops before it publishes."""
 
     quarantined_share: float = Field(
-        0.2, ge=0, le=1, description="largest share of a source's rows that may be in quarantine, 0 to 1"
+        0.2,
+        ge=0,
+        le=1,
+        description="largest share of all order lines, or of all events, that may be in quarantine, 0 to 1",
     )
     changed_share: float = Field(
         0.05,

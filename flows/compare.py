@@ -1,12 +1,14 @@
 """`rapport compare`: who would move under another ruler or business file; nothing is published."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from config.decisions import Merge
 from config.settings import Business, is_ruler, load, with_ruler
 from flows.history import standings_before
 from flows.runs import at_work, new_run
@@ -58,7 +60,7 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
     with at_work(run):
         facts, known = _computed(run)
         ours = _settled(run, business, facts, known)
-        if business.model_dump(include=SAME_INPUT) == other.model_dump(include=SAME_INPUT):
+        if _input(run) == _input(replace(run, business=other)):
             theirs = _settled(run, other, facts, known)
         else:
             aside = other.model_copy(update={"state": business.state / "compare"})
@@ -66,6 +68,11 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
             shutil.rmtree(aside.state)
     found = movers(ours, theirs, business.ruler.features, other.ruler.features)
     return Comparison(run.as_of, business.currency, ours.height, moves(found), found)
+
+
+def _input(run: Run) -> tuple[dict[str, Any], list[Merge]]:
+    """What decides the facts of a day."""
+    return run.business.model_dump(include=SAME_INPUT), run.merges
 
 
 def _computed(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:

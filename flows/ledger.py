@@ -141,7 +141,7 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
 def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
     """Brings a table of `REDUCED` up to a day, for the account lines for which anything changed.
 
-    What was fitted to it is forgotten where any row, or the day, is another than before.
+    The purchase models fitted to it are forgotten where any row, or the day, is another than before.
     """
     last = con.execute("select as_of from state.reduced where name = $name", {"name": name}).fetchall()
     con.execute("create or replace schema work.reducing")
@@ -190,7 +190,8 @@ def reduce_account_lines(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
 def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: PurchaseModels | None) -> PurchaseModels:
     """The purchase models of a day: those that the state keeps, fitted anew where a purchase history changed.
 
-    Before anything was bought they are fitted on what was bought by the day itself.
+    A model that stands in for one that did not fit is not kept: it is another for another day's run. Before anything was
+    bought they are fitted on what was bought by the day itself.
     """
     until = fitted_until(as_of)
     reduce(con, "purchase_histories", until)
@@ -203,9 +204,9 @@ def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: Purcha
             materialise(con, name, days_of(as_of))
         return purchases.fitted_models(histories(con.sql("select * from purchase_histories").pl(), as_of), last_good)
     fitted = purchases.fitted_models(histories(bought, until), last_good)
-    con.execute(
-        "insert into state.fitted values ('purchase_histories', $record)", {"record": json.dumps(as_record(fitted))}
-    )
+    if {fit.origin for fit in (*fitted.occasions.values(), *fitted.values.values())} <= {"own", "pooled"}:
+        record = json.dumps(as_record(fitted))
+        con.execute("insert into state.fitted values ('purchase_histories', $record)", {"record": record})
     return fitted
 
 

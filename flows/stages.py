@@ -235,11 +235,9 @@ def features(run: Run) -> str:
 
 def judge(run: Run) -> str:
     """Scores each account and line, gives the held verdict with its reasons, and rolls lines up to accounts."""
-    before = runs_before(run.warehouse, run.as_of)
-    joined = joined_accounts(run.business.decided, before[0]["as_of"] if before else None, run.as_of)
     with _work(run) as con:
         keep_standings_before(con, run.warehouse, run.as_of)
-        overrides = _overrides(run, con)
+        overrides, joined = _overrides(run, con), _joined(run, con)
         for number in range(len(stored(run.folder, "account_features"))):
             _judge_slice(run, con, number, overrides, joined)
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
@@ -354,7 +352,8 @@ def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Bat
         if run.known_at is None or batch.known_at <= run.known_at
     ]
     counted = landing.current(known)
-    return counted, [batch for batch in known if batch not in counted]
+    unreplaced = set(counted)
+    return counted, [batch for batch in known if batch not in unreplaced]
 
 
 def _kept_rows(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> int:
@@ -400,6 +399,16 @@ def _judge_slice(
     store(con, run.folder, "account_segments", number, verdicts.select(PUBLISHED_VERDICT))
     store(con, run.folder, "verdicts", number, verdicts.select(DATED_VERDICT))
     store(con, run.folder, "reason_counts", number, judged.reason_counts)
+
+
+def _joined(run: Run, con: duckdb.DuckDBPyConnection) -> list[str]:
+    """The accounts that another was merged into since the last day published."""
+    merged = [each.account_id for each in run.merges]
+    before = con.execute(
+        "select distinct account_id from standings_before where account_id in (select unnest($merged))",
+        {"merged": merged},
+    ).fetchall()
+    return joined_accounts(run.merges, {account for (account,) in before})
 
 
 def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:

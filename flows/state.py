@@ -62,7 +62,8 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
     tidy(folder)
     made_of = _made_of(business, merges)
     why = anew or _unfit(business, made_of)
-    landed = sum(batch.path(business.state / "landed").stat().st_size for batch in wanted if why)
+    files = [batch.path(business.state / "landed") for batch in wanted if why]
+    landed = sum(file.stat().st_size for file in files if file.exists())
     require_room(folder, SWOLLEN * landed, "a state made anew, with what is sorted on the way,")
     if why:
         with duckdb.connect(folder / FILE) as con:

@@ -102,6 +102,7 @@ PRICED: tuple[dict[str, Any], ...] = (
     {"product_id": "p1", "quantity": 3.0},
     {"product_id": "p2", "quantity": 0.5},
     {"product_id": "p1", "quantity": 0.0},
+    {"product_id": "p1", "quantity": 1e-7},
     {"product_id": "p2"},
 )
 PEOPLE_AND_THREADS = st.fixed_dictionaries(
@@ -216,7 +217,9 @@ def given_back_after_a_second_line(sale: Row) -> list[Row]:
 
 
 def refused(sale: Row) -> list[Row]:
-    return [sale | {"amount": Decimal(7), "updated_at": DELIVERED_AT, "reason": "currency is not the reporting currency"}]
+    return [
+        sale | {"amount": Decimal(7), "updated_at": DELIVERED_AT, "reason": "currency is not the reporting currency"}
+    ]
 
 
 LATER = (

@@ -484,7 +484,7 @@ def price_premium(history: History) -> Value:
 
 def is_priced(row: Row) -> bool:
     listed = row["list_amount"] is not None and row["list_amount"] > 0
-    return row["amount"] > 0 and not listed and row["product_id"] is not None and (row["quantity"] or 0) > 0
+    return row["amount"] > 0 and not listed and row["product_id"] is not None and (row["quantity"] or 0) > 5e-7
 
 
 def _product(row: Row) -> tuple[str, int, int]:

@@ -1,5 +1,6 @@
 """What people decided, as frames of the day that they are in force on."""
 
+from collections.abc import Collection, Iterable
 from datetime import date
 
 import polars as pl
@@ -40,9 +41,14 @@ def unmet_overrides(decisions: Decisions, lines: pl.DataFrame, as_of: date) -> l
     ]
 
 
-def joined_accounts(decisions: Decisions, last_day: date | None, as_of: date) -> list[str]:
-    """Accounts that another was merged into after the last day published and up to this one."""
-    return sorted({each.into for each in merges_in_force(decisions, as_of) if last_day and each.first_day > last_day})
+def joined_accounts(merges: Iterable[Merge], before: Collection[str]) -> list[str]:
+    """Accounts that another was merged into since the last day published, however late that was decided.
+
+    Args:
+        merges: those that count on the day.
+        before: accounts that had a verdict of their own on the last day published.
+    """
+    return sorted({each.into for each in merges if each.account_id in before})
 
 
 def merges_in_force(decisions: Decisions, as_of: date) -> list[Merge]:

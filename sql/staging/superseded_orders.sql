@@ -1,5 +1,5 @@
 -- One row: a fit row that a later version of the same order line replaces.
--- From checked_orders. Later is what was written later; ties: the row delivered later, then the greater values. Most rows are alone, and
+-- From checked_orders. Later is what was written later; ties: what came later, then the greater values. Most rows are alone, and
 -- hashes in order tell so quickly; two rows that share one by chance are told apart after.
 with identities as (
     select hash(source, order_id, line_number) as identity_hash

@@ -191,8 +191,8 @@ ONE_MISTAKE = {
     ),
     ("currency: EUR", "currency: EUR\ngates: {quarantined_share: 1.01}"): (
         4,
-        "gates.quarantined_share: must be less than or equal to 1: largest share of a source's rows that may be in"
-        " quarantine, 0 to 1.",
+        "gates.quarantined_share: must be less than or equal to 1: largest share of all order lines, or of"
+        " all events, that may be in quarantine, 0 to 1.",
     ),
     ("currency: EUR", "currency: EUR\nmemory: 4 gigs"): (
         4,

@@ -258,6 +258,17 @@ def test_merged_accounts_are_one_from_the_day_of_the_merge_on(folder):
     assert revenue == [(expected,)]
 
 
+def test_a_merge_that_is_decided_late_is_a_fact_all_the_same(folder):
+    written(folder)
+    for number in (0, 1):
+        night(number)
+    merge = f"merges:\n  - {{account_id: A6, into: A5, from: {day(0)}, author: accounts, reason: the same company}}\n"
+    written(folder, decisions=merge)
+    night(2)
+    told = [row[1:7] for row in content(folder)["segment_changes"] if row[0] == day(2)]
+    assert ("A5", "*", "moved", "client", "customer", "accounts merged") in told
+
+
 def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder):
     written(folder)
     night(0)
@@ -273,6 +284,17 @@ def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder)
     same = compare(load(Path("firm.yaml")), Path("quick.yaml"))
     assert (same.movers.height, same.moves.height) == (0, 0)
     assert (folder / "warehouse.duckdb").read_bytes() == before
+
+
+def test_comparing_with_other_merges_judges_the_accounts_as_those_merge_them(folder):
+    merge = f"merges:\n  - {{account_id: A2, into: A1, from: {day(0)}, author: accounts, reason: the same company}}\n"
+    written(folder, decisions=merge)
+    merging = (folder / "firm.yaml").read_text()
+    written(folder)
+    night(0)
+    (folder / "other.yaml").write_text(merging)
+    found = compare(load(Path("firm.yaml")), Path("other.yaml"))
+    assert [row["account_id"] for row in found.movers.to_dicts() if row["segment_then"] is None] == ["A2"]
 
 
 def test_comparing_with_other_sources_tells_the_accounts_that_would_not_be_there(folder):

@@ -410,7 +410,9 @@ def test_an_order_dated_ahead_is_refused_however_late_it_is_landed_again(folder)
     business = firm(source("shop.csv"))
     landed(business)
     landed(business, NIGHT + timedelta(days=30), again=True)
-    assert column(ingested(business).quarantine, "reason") == ["ordered_at is later than the day after it was delivered"]
+    assert column(ingested(business).quarantine, "reason") == [
+        "ordered_at is later than the day after it was delivered"
+    ]
 
 
 def test_of_versions_delivered_at_once_the_one_with_the_greater_values_counts_whatever_their_order(folder):

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from config.errors import SourceError
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Table
-from flows.ledger import LEDGER_TABLES, ROLES
+from flows.ledger import LEDGER_TABLES, ROLES, fitted_models
 from flows.stages import Run, check_incoming, conform_rows, extract, features, ledger, models
 from flows.state import connected
 from tests.histories import Drawn, histories
 from tests.ingest import firm, source
-from tests.night import POLARS_TYPES
+from tests.night import MODELS, POLARS_TYPES
 from tests.rows import Row, engagement, order
 
 pytestmark = pytest.mark.timeout(3600)
@@ -177,6 +177,17 @@ def test_nights_make_what_a_rebuild_makes(drawn):
         if found:
             assert_same(found, rebuilt(run))
             assert_landing_again_changes_nothing(run)
+
+
+def test_what_stands_in_for_a_model_that_did_not_fit_is_fitted_anew_each_night(tmp_path):
+    write(tmp_path, "orders", "a", [order(SENT, order_id="o1", account_id="A", line="law")])
+    write(tmp_path, "engagements", "a", [event(0, "e1")])
+    run = run_of(sources(tmp_path), SENT + timedelta(days=40))
+    assert outcome(run)["fitted"] == []
+    with connected(run.business, run.folder) as con:
+        for last_good in (MODELS, None):
+            fitted = fitted_models(con, run.as_of, last_good)
+            assert {fit.origin for fit in fitted.occasions.values()} == {"last_good" if last_good else "none"}
 
 
 SENT = date(2025, 1, 10)

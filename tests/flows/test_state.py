@@ -66,6 +66,13 @@ def test_a_log_that_an_old_state_left_does_not_spoil_the_new_one(folder):
     assert_same(outcome(run), rebuilt(run))
 
 
+def test_a_landed_file_that_is_gone_is_told_where_the_state_is_made_anew(folder):
+    (folder / "state" / FILE).unlink()
+    next((folder / "state/landed/orders").glob("*.parquet")).unlink()
+    with pytest.raises(SourceError, match="is damaged or gone, as are 1 batches in all"):
+        checked(run_of(sources(folder), DAY))
+
+
 @pytest.mark.parametrize("change", [{"timezone": "Asia/Tokyo"}, {"currency": "EUR"}])
 def test_another_zone_or_currency_makes_the_state_anew(folder, change):
     run = run_of(sources(folder).model_copy(update=change), DAY)

@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 
 from config.decisions import Decisions
-from transforms.decided import joined_accounts, overrides_in_force, unmet_overrides
+from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 
 LINES = pl.DataFrame({"account_id": ["A", "A", "B"], "line": ["law", "shop", "law"]})
+MERGE = {"account_id": "B", "into": "A", "from": date(2026, 2, 5), "author": "accounts", "reason": "sold"}
 FROM, UNTIL = date(2026, 2, 1), date(2026, 2, 28)
 
 
@@ -53,16 +54,11 @@ def test_overrides_of_accounts_or_lines_that_there_are_not_are_unmet_while_they_
     assert unmet_overrides(given, LINES, date(2026, 3, 1)) == []
 
 
-@pytest.mark.parametrize(
-    ("last_day", "as_of", "joined"),
-    [
-        (date(2026, 2, 4), date(2026, 2, 5), ["A"]),
-        (date(2026, 1, 1), date(2026, 2, 9), ["A"]),
-        (date(2026, 2, 5), date(2026, 2, 6), []),
-        (date(2026, 2, 3), date(2026, 2, 4), []),
-        (None, date(2026, 2, 5), []),
-    ],
-)
-def test_an_account_is_joined_on_the_first_day_published_from_the_merge_on(last_day, as_of, joined):
-    merge = {"account_id": "B", "into": "A", "from": date(2026, 2, 5), "author": "accounts", "reason": "sold"}
-    assert joined_accounts(decisions(merges=(merge,)), last_day, as_of) == joined
+@pytest.mark.parametrize(("as_of", "is_in_force"), [(date(2026, 2, 4), False), (date(2026, 2, 5), True)])
+def test_a_merge_is_in_force_from_its_first_day_on(as_of, is_in_force):
+    assert bool(merges_in_force(decisions(merges=(MERGE,)), as_of)) is is_in_force
+
+
+@pytest.mark.parametrize(("before", "joined"), [({"A", "B"}, ["A"]), ({"B"}, ["A"]), ({"A"}, []), (set(), [])])
+def test_an_account_is_joined_while_the_other_had_a_verdict_of_its_own(before, joined):
+    assert joined_accounts(decisions(merges=(MERGE,)).merges, before) == joined
