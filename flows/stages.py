@@ -430,7 +430,8 @@ def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         )
         raise ConfigurationError(
             f"{run.business.decisions}: {len(unmet):,} overrides in force on {run.as_of} are for accounts or lines without an order "
-            f"or an event up to then: {keys}. Nothing was published. Correct or remove them."
+            f"or an event up to then: {keys}. Nothing was published. Correct or remove them; for an account that was merged, "
+            "set the verdict of the one that remains."
         )
     return overrides_in_force(decided, lines, run.as_of)
 
