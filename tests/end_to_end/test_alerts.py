@@ -5,8 +5,10 @@ from datetime import date, timedelta
 import pytest
 
 from config.errors import ChangeHeld, GateRefused
+from config.settings import load
 from flows.alerts import time_to_publish
 from flows.nightly import segment_accounts
+from flows.runs import at_work, new_run, run_stages
 from tests.end_to_end.runs import ended
 from tests.end_to_end.serving import ACCOUNTS, small_firm, until
 
@@ -41,18 +43,6 @@ def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_l
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in told
 
 
-def test_a_held_night_is_told_to_the_channel_with_the_change_beyond_the_limit(served, client, at_the_firm):
-    segment_accounts(business="firm", as_of=date(2026, 2, 22))
-    orders = at_the_firm.with_name("orders.csv")
-    gone = tuple(f",A{number}," for number in range(6, ACCOUNTS))
-    left = [line for line in orders.read_text().splitlines() if not any(account in line for account in gone)]
-    orders.write_text("\n".join([*left, ""]))
-    with pytest.raises(ChangeHeld):
-        segment_accounts(business="firm", as_of=date(2026, 2, 23))
-    told = served.channel.told("Rapport, Small firm: rapport.held", within_seconds=180)
-    assert "6 of 12 accounts (50.00%) would change segment" in told
-
-
 def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):
     at_the_firm.write_text(at_the_firm.read_text() + "alerts: {stale_days: 30}\n")
     segment_accounts(business="firm", as_of=date(2026, 4, 30), dry_run=True)
@@ -73,3 +63,17 @@ def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, mean
 def test_the_time_to_publish_is_counted_from_when_the_night_is_due(cron, published_by, wait):
     schedule = {"cron": cron, "timezone": "America/New_York"}
     assert time_to_publish(schedule, published_by) == timedelta(hours=wait)
+
+
+def test_a_held_night_is_told_to_the_channel_with_the_change_beyond_the_limit(served, client, at_the_firm):
+    run = new_run(load(at_the_firm), as_of=date(2026, 2, 18))
+    with at_work(run):
+        list(run_stages(run, announce=lambda _: None))
+    orders = at_the_firm.with_name("orders.csv")
+    gone = tuple(f",A{number}," for number in range(6, ACCOUNTS))
+    left = [line for line in orders.read_text().splitlines() if not any(account in line for account in gone)]
+    orders.write_text("\n".join([*left, ""]))
+    with pytest.raises(ChangeHeld):
+        segment_accounts(business="firm", as_of=date(2026, 2, 19))
+    told = served.channel.told("Rapport, Small firm: rapport.held", within_seconds=180)
+    assert "6 of 12 accounts (50.00%) would change segment" in told
