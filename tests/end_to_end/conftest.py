@@ -37,7 +37,7 @@ def without_its_server(folder: Path, server: str) -> Running:
     command = ["run", "--config", "firm.yaml", "--as-of", "2026-02-27", "--wait", "2m"]
     with forwarder(server) as (address, cut), ExitStack() as lock:
         lock.enter_context(held(state / "lock", "the state", "test", datetime.now(UTC)))
-        with rapport(folder, command, PREFECT_API_URL=f"{address}/api", PREFECT_CLIENT_MAX_RETRIES="1") as running:
+        with rapport(folder, command, PREFECT_API_URL=f"{address}/api", PREFECT_CLIENT_MAX_RETRIES="2") as running:
             running.line("Beginning flow run", within_seconds=120)
             cut()
             lock.close()
