@@ -371,9 +371,9 @@ def test_of_versions_updated_at_once_the_one_delivered_later_counts(folder):
 
 
 def delivered(folder: Path, business: Business, *amounts: int) -> Business:
-    """The firm after nights that each brought a file with another amount of one order line."""
+    """The firm after nights that each brought a file with another amount of one order line; the last has the first name."""
     for number, amount in enumerate(amounts):
-        csv(folder, f"in/{number}.csv", HEADER, f"o1,1,A,2026-01-05,{amount}")
+        csv(folder, f"in/{9 - number}.csv", HEADER, f"o1,1,A,2026-01-05,{amount}")
         landed(business, NIGHT + timedelta(days=number))
     return business
 
@@ -384,14 +384,14 @@ def test_files_that_are_landed_together_count_in_the_order_of_their_names(folder
     assert column(taken_in(source("in/*.csv")).orders, "amount") == [8]
 
 
-@pytest.mark.parametrize("gone", [[], ["in/2.csv"]])
+@pytest.mark.parametrize("gone", [[], ["in/7.csv"]])
 def test_what_is_landed_again_comes_no_later_for_that(folder, gone):
     business = delivered(folder, firm(source("in/*.csv")), 9, 7, 8)
     for name in gone:
         (folder / name).unlink()
     assert len(landed(business, NIGHT + timedelta(days=9), again=True)) == 3 - len(gone)
     assert column(ingested(business).orders, "amount") == [8]
-    csv(folder, "in/0.csv", HEADER, "o1,1,A,2026-01-05,6")
+    csv(folder, "in/8.csv", HEADER, "o1,1,A,2026-01-05,6")
     landed(business, NIGHT + timedelta(days=10))
     assert column(ingested(business).orders, "amount") == [6]
 
