@@ -25,8 +25,8 @@ def main(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = small_firm(Path(folder, "firm"))
         with rapport(file.parent, ["serve", "--config", "firm.yaml"]) as running:
-            api = f"{running.line('Prefect server: ', within_seconds=240)}/api"
-            running.line("Deployments: ", within_seconds=60)
+            api = f"{running.line('Prefect server: ')}/api"
+            running.line("Deployments: ")
             os.environ.update(SETTINGS | {"PREFECT_API_URL": api, "PREFECT_HOME": folder})
             os.environ["RAPPORT_CONFIG_DIR"] = str(file.parent)
             os.environ["PREFECT_LOGGING_LEVEL"] = "WARNING"

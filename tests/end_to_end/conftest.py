@@ -25,7 +25,8 @@ from prefect.workers.process import ProcessWorker
 from flows.lock import held
 from flows.nightly import segment_accounts
 from tests.end_to_end.runs import at_stage, cancel, ended, hurry, started
-from tests.end_to_end.serving import Running, at_work, forwarder, rapport, small_firm, until
+from tests.end_to_end.serving import Running, at_work, forwarder, rapport, small_firm
+from tests.waiting import WAIT_SECONDS, until
 
 MISSED = "rapport: firm, a night that was not published"
 
@@ -38,16 +39,16 @@ def without_its_server(folder: Path, server: str) -> Running:
     with forwarder(server) as (address, cut), ExitStack() as lock:
         lock.enter_context(held(state / "lock", "the state", "test", datetime.now(UTC)))
         with rapport(folder, command, PREFECT_API_URL=f"{address}/api", PREFECT_CLIENT_MAX_RETRIES="2") as running:
-            running.line("Beginning flow run", within_seconds=120)
+            running.line("Beginning flow run")
             cut()
             lock.close()
-            running.process.wait(240)
+            running.process.wait(WAIT_SECONDS)
     return running
 
 
 def cancelled_at_work(client, run_id: UUID) -> float:
     """Cancels a run while DuckDB is at work for it, and gives how many seconds that took."""
-    at_stage(client, run_id, "check incoming", within_seconds=240)
+    at_stage(client, run_id, "check incoming")
     time.sleep(2)
     asked_at = time.monotonic()
     cancel(client, run_id)
@@ -57,7 +58,7 @@ def cancelled_at_work(client, run_id: UUID) -> float:
 
 def killed_at_work(client, running: Running, run_id: UUID) -> None:
     """Kills the process of a run as soon as it is at work."""
-    at_stage(client, run_id, "check incoming", within_seconds=240)
+    at_stage(client, run_id, "check incoming")
     (process,) = flow_processes(running)
     os.kill(process, signal.SIGKILL)
 
@@ -90,7 +91,7 @@ def without_its_worker(folder: Path, client, api: str) -> UUID:
         held(state / "lock", "the state", "test", datetime.now(UTC)),
         at_work(folder, worker, PREFECT_API_URL=api, RAPPORT_CONFIG_DIR=str(folder)) as running,
     ):
-        until(lambda: client.read_flow_run(run_id).state.is_running(), 150, "the run that is to be lost")
+        until(lambda: client.read_flow_run(run_id).state.is_running(), "the run that is to be lost")
         (flow,) = flow_processes(running)
         for each in (running.process.pid, flow):
             os.kill(each, signal.SIGKILL)
@@ -100,8 +101,8 @@ def without_its_worker(folder: Path, client, api: str) -> UUID:
 def with_a_password(folder: Path) -> tuple[list[str], int, int]:
     """`rapport serve` with a password: what it said, and what it answers without and with that."""
     with rapport(folder, ["serve", "--config", "firm.yaml"], PREFECT_SERVER_API_AUTH_STRING="night:watch") as running:
-        asked = f"{running.line('Prefect server: ', within_seconds=240)}/api/flows/count"
-        running.line("Deployments: ", within_seconds=180)
+        asked = f"{running.line('Prefect server: ')}/api/flows/count"
+        running.line("Deployments: ")
         return (
             running.lines,
             httpx.post(asked).status_code,
@@ -114,10 +115,10 @@ def with_a_temporary_server(folder: Path) -> tuple[Running, Running]:
     command = ["run", "--config", "firm.yaml", "--prefect"]
     (folder / "orders.csv").unlink()
     with rapport(folder, command) as refused:
-        refused.process.wait(240)
+        refused.process.wait(WAIT_SECONDS)
     small_firm(folder)
     with rapport(folder, command) as ended:
-        ended.line("Beginning flow run", within_seconds=240)
+        ended.line("Beginning flow run")
     return refused, ended
 
 

@@ -14,9 +14,7 @@ from prefect.events import Event
 from prefect.states import Cancelling, Scheduled
 
 from flows.alerts import silent_runs_crash
-from tests.end_to_end.serving import until
-
-RUN_SECONDS = 120
+from tests.waiting import until
 
 
 def deployment(client, name: str):
@@ -30,14 +28,14 @@ def started(client, name: str, **parameters: object) -> UUID:
     return client.create_flow_run_from_deployment(wanted, parameters=parameters, state=Scheduled()).id
 
 
-def ended(client, run_id: UUID, within_seconds: float = RUN_SECONDS):
+def ended(client, run_id: UUID):
     """The run when it has come to its end."""
 
     def look():
         found = client.read_flow_run(run_id)
         return found if found.state and found.state.is_final() else None
 
-    return until(look, within_seconds, f"the end of run {run_id}")
+    return until(look, f"the end of run {run_id}")
 
 
 def artifacts(client, run_id: UUID):
@@ -46,14 +44,14 @@ def artifacts(client, run_id: UUID):
     return {str(each.key): each for each in client.read_artifacts(artifact_filter=mine)}
 
 
-def at_stage(client, run_id: UUID, stage: str, within_seconds: float) -> None:
+def at_stage(client, run_id: UUID, stage: str) -> None:
     """Waits until the progress bar of a run says that it is at a stage."""
 
     def look() -> bool:
         bar = artifacts(client, run_id).get("progress")
         return bar is not None and bar.description == stage
 
-    until(look, within_seconds, f"run {run_id} to come to {stage}")
+    until(look, f"run {run_id} to come to {stage}")
 
 
 def cancel(client, run_id: UUID) -> None:

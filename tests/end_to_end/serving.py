@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 import duckdb
 
-Found = TypeVar("Found")
+from tests.waiting import WAIT_SECONDS, until
 
 RAPPORT = Path(sysconfig.get_path("scripts"), "rapport")
 
@@ -120,9 +119,9 @@ class Running:
     lines: list[str] = field(default_factory=list)
     _new: queue.SimpleQueue[str | None] = field(default_factory=queue.SimpleQueue)
 
-    def line(self, text: str, within_seconds: float) -> str:
+    def line(self, text: str) -> str:
         """Waits for a line with this text, and gives the rest of it."""
-        deadline = time.monotonic() + within_seconds
+        deadline = time.monotonic() + WAIT_SECONDS
         with suppress(queue.Empty):
             while (found := self._new.get(timeout=max(0, deadline - time.monotonic()))) is not None:
                 if text in found:
@@ -187,17 +186,6 @@ def at_work(folder: Path, command: Sequence[str], **environment: str) -> Generat
     assert not left, f"these outlived {command}: {left}"
 
 
-def until(look: Callable[[], Found | None], within_seconds: float, what: str) -> Found:
-    """Looks until there is something to see."""
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.25)
-    raise AssertionError(f"waited {within_seconds:.0f} s in vain for {what}")
-
-
 @contextmanager
 def forwarder(address: str, refused: bytes | None = None) -> Generator[tuple[str, Callable[[], None]]]:
     """Another address for a server, and the function that cuts the connection for good.
@@ -243,14 +231,14 @@ class Channel:
     address: str
     messages: list[dict[str, str]]
 
-    def told(self, text: str, within_seconds: float, about: str = "") -> str:
+    def told(self, text: str, about: str = "") -> str:
         """Waits for a message whose title has this text, and its body what it is about, and gives its body."""
 
         def look() -> str | None:
             bodies = (each["message"] for each in self.messages if text in each["title"])
             return next((body for body in bodies if about in body), None)
 
-        return until(look, within_seconds, f"a message with {text!r} about {about!r} among {self.messages}")
+        return until(look, f"a message with {text!r} about {about!r} among {self.messages}")
 
 
 @contextmanager

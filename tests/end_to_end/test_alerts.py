@@ -10,7 +10,8 @@ from flows.alerts import time_to_publish
 from flows.nightly import segment_accounts
 from flows.runs import at_work, new_run, run_stages
 from tests.end_to_end.runs import ended
-from tests.end_to_end.serving import ACCOUNTS, small_firm, until
+from tests.end_to_end.serving import ACCOUNTS, small_firm
+from tests.waiting import until
 
 
 def events_of(client, name: str) -> list[dict]:
@@ -28,7 +29,7 @@ def test_a_publication_is_told_with_its_day_and_its_deployment(client, meanwhile
             None,
         )
 
-    event = until(look, 30, "the event")
+    event = until(look, "the event")
     assert event["payload"]["message"] == "Small firm, as of 2026-01-31: 24 verdicts are live in warehouse.duckdb."
     assert event["resource"]["prefect.resource.id"] == "rapport.business.firm"
     roles = {each["prefect.resource.role"]: each["prefect.resource.name"] for each in event["related"]}
@@ -39,20 +40,20 @@ def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_l
     small_firm(at_the_firm.parent, unfit_orders=9)
     with pytest.raises(GateRefused):
         segment_accounts(business="firm", as_of=date(2026, 2, 24))
-    told = served.channel.told("Rapport, Small firm: rapport.gate-failed", within_seconds=180)
+    told = served.channel.told("Rapport, Small firm: rapport.gate-failed")
     assert "amount is missing in 9 of 122 checked rows (7.38%); the limit is 1%." in told
 
 
 def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):
     at_the_firm.write_text(at_the_firm.read_text() + "alerts: {stale_days: 30}\n")
     segment_accounts(business="firm", as_of=date(2026, 4, 30), dry_run=True)
-    told = served.channel.told("rapport.source-stale", within_seconds=180)
+    told = served.channel.told("rapport.source-stale")
     assert "source ledger: its newest row is of 2026-02-23, over 30 days before 2026-04-30." in told
 
 
 def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, meanwhile):
     ended(client, meanwhile.day)
-    told = served.channel.told("Rapport, Small firm: nothing was published by 07:00", within_seconds=90)
+    told = served.channel.told("Rapport, Small firm: nothing was published by 07:00")
     assert told.startswith("The deployment nightly has not published by 07:00.")
 
 
@@ -75,5 +76,5 @@ def test_a_held_night_is_told_to_the_channel_with_the_change_beyond_the_limit(se
     orders.write_text("\n".join([*left, ""]))
     with pytest.raises(ChangeHeld):
         segment_accounts(business="firm", as_of=date(2026, 2, 19))
-    told = served.channel.told("Rapport, Small firm: rapport.held", within_seconds=180)
+    told = served.channel.told("Rapport, Small firm: rapport.held")
     assert "6 of 12 accounts (50.00%) would change segment" in told

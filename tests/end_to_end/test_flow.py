@@ -35,7 +35,8 @@ from flows.serve import deployments
 from flows.warehouse import live
 from tests.end_to_end.conftest import MISSED
 from tests.end_to_end.runs import artifacts, deployment, ended, run_named, started
-from tests.end_to_end.serving import forwarder, rapport, small_firm, until
+from tests.end_to_end.serving import forwarder, rapport, small_firm
+from tests.waiting import WAIT_SECONDS, until
 
 ROOT = Path(__file__).parents[2]
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -72,7 +73,7 @@ def test_the_night_is_due_at_half_past_three_in_the_business_s_zone(served, clie
         coming = client.read_flow_runs(deployment_filter=of_it, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
         return [run for run in coming if run.auto_scheduled][:3]
 
-    coming = until(look, 60, "the scheduler")
+    coming = until(look, "the scheduler")
     first = coming[0].expected_start_time.astimezone(TOKYO)
     assert first > datetime.now(TOKYO)
     half_past_three = first.replace(hour=3, minute=30, second=0, microsecond=0)
@@ -275,8 +276,8 @@ def test_a_taken_port_is_told(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with rapport(file.parent, ["serve", "--config", "firm.yaml", "--port", str(port)]) as running:
-            running.line(f"port {port}: Address already in use. Choose another, or leave it out.", within_seconds=30)
-            assert running.process.wait(30) == 2
+            running.line(f"port {port}: Address already in use. Choose another, or leave it out.")
+            assert running.process.wait(WAIT_SECONDS) == 2
 
 
 def test_a_prefect_yaml_beside_the_business_goes_before_the_bundled_one(at_the_firm):
@@ -364,10 +365,10 @@ def test_two_deployments_do_not_run_at_the_same_time(client, meanwhile):
 
 def test_with_a_server_serve_is_only_a_worker(served, client, meanwhile):
     meanwhile.cancelled.result()
-    served.channel.told("nothing was published by 07:00", within_seconds=180)
+    served.channel.told("nothing was published by 07:00")
     ours = {"PREFECT_API_URL": served.api, "FIRM_CHANNEL": served.channel.address}
     with rapport(served.folder, ["serve", "--config", "firm.yaml"], **ours) as second:
-        second.line("Deployments: nightly, ad-hoc", within_seconds=180)
+        second.line("Deployments: nightly, ad-hoc")
         assert not any(line.startswith("Prefect server") for line in second.lines)
     assert client.api_healthcheck() is None
     assert len(client.read_automations_by_name(SILENCE)) == 1

@@ -21,6 +21,7 @@ from flows.runs import new_run
 from flows.warehouse import live
 from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
 from tests.ingest import csv, source
+from tests.waiting import WAIT_SECONDS
 
 # 90 nights take minutes: `pytest --hypothesis-profile=nightly` runs them all, continuous integration the first ones
 pytestmark = pytest.mark.timeout(3600)
@@ -96,7 +97,7 @@ def test_a_backfill_that_is_killed_shows_nothing_and_is_done_by_the_same_command
     before = content(folder)
     command = ["backfill", "--from", str(day(1)), "--until", str(day(4)), "--config", "firm.yaml"]
     process = subprocess.Popen([sys.executable, "-c", "from flows.cli import main; main()", *command])
-    copy, deadline = Path("state/backfill/warehouse.duckdb"), time.monotonic() + 240
+    copy, deadline = Path("state/backfill/warehouse.duckdb"), time.monotonic() + WAIT_SECONDS
     while not (copy.exists() and len(ledger_of(copy)) >= 3):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)

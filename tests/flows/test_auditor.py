@@ -11,6 +11,7 @@ import pytest
 
 from config.errors import GateRefused
 from flows import auditor, gx_duckdb
+from tests.waiting import WAIT_SECONDS
 
 CHECKS = [
     {"type": kind, "kwargs": {"column": column}, "severity": "critical"}
@@ -26,7 +27,6 @@ DISTRIBUTION = {
     },
     "severity": "critical",
 }
-WAIT_SECONDS = 60
 OWNER = """
 import sys, time, duckdb
 from flows import auditor

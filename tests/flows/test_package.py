@@ -15,6 +15,7 @@ from config.errors import WarehouseError
 from config.tables import PUBLISHED
 from flows import package
 from tests.packages import ROWS, ledger_row, sealed, tables
+from tests.waiting import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -277,7 +278,7 @@ def killed_at_the_manifest(event, args):
 sys.addaudithook(killed_at_the_manifest)
 sealed(Path(sys.argv[1]), "run-1", 1)
 """
-    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "p")], timeout=30, check=False)
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "p")], timeout=WAIT_SECONDS, check=False)
     assert ended.returncode == -9
     assert not (tmp_path / "p").exists()
     sealed(tmp_path / "p", "run-1", 1)

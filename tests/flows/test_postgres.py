@@ -31,6 +31,7 @@ from tests.ingest import (
     taken_in,
 )
 from tests.postgres import PASSWORD, PASSWORD_VARIABLE, USER, Database
+from tests.waiting import WAIT_SECONDS
 
 NEXT_NIGHT = NIGHT + timedelta(days=1)
 NIGHT_AFTER = NIGHT + timedelta(days=2)
@@ -561,7 +562,7 @@ def test_the_command_line_tells_it_in_one_sentence_and_keeps_the_password_to_its
         env=os.environ | {PASSWORD_VARIABLE: wrong},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WAIT_SECONDS,
     )
     assert ended.returncode == SourceError.exit_code == 4
     [told] = ended.stderr.strip().splitlines()
@@ -596,7 +597,7 @@ def test_a_run_killed_between_the_rows_and_the_manifest_leaves_nothing_half_land
     given = shop.source("orders", ORDERS, **READ_ON)
     firm_file(folder, given)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=120)
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, timeout=WAIT_SECONDS)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert batches(Path("state/landed"), "shop") == []
     assert [batch.rows for batch in landed(firm(given))] == [1]

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.ui.prefect_ui import PrefectUi
+from tests.waiting import WAIT_SECONDS
 
 SCREENSHOTS = Path(__file__).parents[2] / "test-output" / "ui"
 QUIET = (
@@ -47,7 +48,7 @@ def page(chromium, tmp_path_factory) -> Generator[Page]:
             args=QUIET,
         )
         page = browser.pages[0]
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(1000 * WAIT_SECONDS)
         yield page
         browser.close()
 

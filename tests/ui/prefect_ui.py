@@ -71,9 +71,9 @@ class PrefectUi:
     def open_run(self, run_id: str) -> None:
         self.page.goto(f"{self.address}/runs/flow-run/{run_id}")
 
-    def wait_for_state(self, name: str, within_seconds: float) -> None:
+    def wait_for_state(self, name: str) -> None:
         """Waits until the run's heading says that it is in a state."""
-        self.page.get_by_role("banner").get_by_text(name, exact=True).wait_for(timeout=1000 * within_seconds)
+        self.page.get_by_role("banner").get_by_text(name, exact=True).wait_for()
 
     def cancel(self) -> None:
         self.page.get_by_role("button", name="Cancel", exact=True).click()

@@ -39,7 +39,7 @@ def test_the_form_is_filled_and_submitted_twice_at_once(ui: PrefectUi, submitted
 
 def test_the_run_is_watched_to_its_end_and_its_artifacts_are_read(ui: PrefectUi, submitted):
     ui.open_run(submitted["first"])
-    ui.wait_for_state("Completed", within_seconds=120)
+    ui.wait_for_state("Completed")
     assert ui.page.get_by_role("banner").get_by_text(f"firm up to {FIRST_OF_MONTH}").is_visible()
     ui.page.get_by_text("Artifacts", exact=True).click()
     ui.page.get_by_text(re.compile(r"\d+ passed, 0 failed, 0 broken")).wait_for()
@@ -52,10 +52,10 @@ def test_the_run_is_watched_to_its_end_and_its_artifacts_are_read(ui: PrefectUi,
 def test_the_second_waits_for_the_first_and_is_cancelled_at_work(ui: PrefectUi, client, served, submitted):
     before = live(served.folder / "warehouse.duckdb")
     ui.open_run(submitted["second"])
-    ui.wait_for_state("Running", within_seconds=180)
+    ui.wait_for_state("Running")
     ui.keep("5 running")
     ui.cancel()
-    ui.wait_for_state("Cancelled", within_seconds=30)
+    ui.wait_for_state("Cancelled")
     ui.keep("7 cancelled")
     first, second = (client.read_flow_run(submitted[which]) for which in ("first", "second"))
     assert second.start_time >= first.end_time
