@@ -136,6 +136,7 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
     _converse(con)
     _note_due(con)
     con.execute("commit")
+    _leave(con, "memory.near")
 
 
 def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
@@ -144,16 +145,16 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
     The purchase models fitted to it are forgotten where any row, or the day, is another than before.
     """
     last = con.execute("select as_of from state.reduced where name = $name", {"name": name}).fetchall()
-    con.execute("create or replace schema work.reducing")
+    con.execute("create schema memory.reducing")
     if last:
         parameters = days_of(as_of) | {f"{bound}_before": day for bound, day in days_of(last[0][0]).items()}
-        use(con, "work.reducing", "state.main")
+        use(con, "memory.reducing", "state.main")
         materialise(con, "features/aged_account_lines", parameters)
         con.execute(
             "create table due_account_lines as select account_id, line from aged_account_lines "
             f"union select account_id, line from state.due where name = '{name}'"
         )
-    use(con, "work.reducing")
+    use(con, "memory.reducing")
     only = "semi join due_account_lines using (account_id, line)" if last else ""
     for table in sorted({*LEDGER_TABLES} & _read(REDUCED[name])):
         con.execute(f"create view {table} as select * from state.{table} {only}")
@@ -163,20 +164,19 @@ def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
     *before, whole = REDUCED[name]
     for part in before:
         materialise(con, part, days_of(as_of))
-    materialise(con, whole, days_of(as_of), schema="work.reducing" if last else "state.main")
+    materialise(con, whole, days_of(as_of), schema="memory.reducing" if last else "state.main")
     is_changed = last != [(as_of,)] or _differs(con, name)
     con.execute("begin")
     if is_changed:
         con.execute("delete from state.fitted where name = $name", {"name": name})
     if last:
         key = ("account_id", "line")
-        _replace(con, name, "work.reducing.due_account_lines", key, f"work.reducing.{name}")
+        _replace(con, name, "memory.reducing.due_account_lines", key, f"memory.reducing.{name}")
     con.execute("delete from state.reduced where name = $name", {"name": name})
     con.execute("delete from state.due where name = $name", {"name": name})
     con.execute("insert into state.reduced values ($name, $as_of)", {"name": name, "as_of": as_of})
     con.execute("commit")
-    use(con, "work.main", "state.main")
-    con.execute("drop schema work.reducing cascade")
+    _leave(con, "memory.reducing")
 
 
 def reduce_account_lines(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
@@ -208,6 +208,12 @@ def fitted_models(con: duckdb.DuckDBPyConnection, as_of: date, last_good: Purcha
         record = json.dumps(as_record(fitted))
         con.execute("insert into state.fitted values ('purchase_histories', $record)", {"record": record})
     return fitted
+
+
+def _leave(con: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Goes back from a schema to the run's tables, and takes it away."""
+    use(con, "work.main", "state.main")
+    con.execute(f"drop schema {schema} cascade")
 
 
 def _read(statements: Sequence[str]) -> set[str]:
@@ -244,9 +250,9 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     Whether a message was answered depends on the `ANSWER_DAYS` after it. So what changes on a day changes that many days
     before it, and is read from as many after it.
     """
-    con.execute("create schema near")
-    use(con, "work.near")
-    personal = "select account_id, line, occurred_on from {}.engagements where is_personal and not is_referral"
+    con.execute("create schema memory.near")
+    use(con, "memory.near")
+    personal = "select account_id, line, occurred_on from work.{}.engagements where is_personal and not is_referral"
     con.execute(f"create table touched_days as {personal.format('before')} union {personal.format('after')}")
     for name, first, last in (("affected_days", -ANSWER_DAYS, 0), ("near_days", -ANSWER_DAYS, ANSWER_DAYS)):
         con.execute(
@@ -256,13 +262,14 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     same = "near.account_id = events.account_id and near.line = events.line and near.day = events.occurred_on"
     near = f"semi join near_days as near on {same}"
     con.execute(
-        "create table checked_engagements as "
+        "create view checked_engagements as "
         f"select * from (select events.* from state.checked_engagements as events {near}) "
-        "anti join before.checked_engagements using (batch, position) "
-        f"union all select events.* from after.checked_engagements as events {near}"
+        "anti join work.before.checked_engagements using (batch, position) "
+        f"union all select events.* from work.after.checked_engagements as events {near}"
     )
-    materialise(con, "staging/engagements", kind="view")
+    materialise(con, "staging/engagements")
     materialise(con, "staging/contacts", kind="view")
+    use(con, "work.main", "memory.near")
 
 
 def _converse(con: duckdb.DuckDBPyConnection) -> None:
