@@ -37,15 +37,16 @@ class Check:
     says: str
 
 
-def incoming(table: IncomingTable, quarantined_share: float) -> tuple[Check, ...]:
+def incoming(table: IncomingTable, quarantined_share: float, tolerated_share: float) -> tuple[Check, ...]:
     """Checks of the rows that came in: the rules, one or all, may refuse no more than a share of them.
 
     Args:
         table: `checked_orders`, which must have rows, or `checked_engagements`, which should.
-        quarantined_share: the share of rows that may go to quarantine, 0 to 1.
+        quarantined_share: the share of all rows, 0 to 1, that may go to quarantine; more of those that came in is reported.
+        tolerated_share: the share of the rows that came in, 0 to 1, that may go there with the rows of before counted too.
     """
-    mostly = {"mostly": round(1 - quarantined_share, 12)}
-    limit = f"{100 * quarantined_share:g}%"
+    mostly = {"mostly": round(1 - tolerated_share, 12)}
+    limit = f"{100 * tolerated_share:g}%"
     found = f"in {{unexpected:,}} of {{rows:,}} checked rows ({{share:.2%}}); the limit is {limit}"
     by_rule = tuple(
         Check(rule.expectation, rule.kwargs | mostly, "critical", f"{rule.reason} {found}") for rule in RULES[table]
@@ -59,7 +60,17 @@ def incoming(table: IncomingTable, quarantined_share: float) -> tuple[Check, ...
             f"some rule is broken {found}",
         ),
         *by_rule,
+        *([_many_unfit(quarantined_share)] if quarantined_share < tolerated_share else []),
         *_SUSPICIONS[table],
+    )
+
+
+def _many_unfit(share: float) -> Check:
+    return Check(
+        "expect_column_values_to_be_null",
+        {"column": "reason", "mostly": round(1 - share, 12)},
+        "warning",
+        f"{{unexpected:,}} of the {{rows:,}} new rows ({{share:.2%}}) are unfit; above {100 * share:g}% look whether the source changed",
     )
 
 

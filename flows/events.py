@@ -6,7 +6,7 @@ from prefect.events import emit_event
 
 from config.errors import ChangeHeld, GateRefused, RapportError
 from flows.report import Report
-from flows.stages import Run
+from flows.stages import ROLES, Run
 from flows.state import connected
 
 PUBLISHED = "rapport.published"
@@ -42,31 +42,29 @@ def tell_stale(business: str, sentences: list[str]) -> None:
 
 
 def stale_sources(run: Run) -> list[str]:
-    """A sentence for each source whose newest row is older than the business file allows, read from the run's work."""
+    """A sentence for each source whose newest row is older than the business file allows, or that has none."""
     allowed = run.business.alerts.stale_days
     if allowed is None:
         return []
     limit = run.as_of - timedelta(days=allowed)
     with connected(run.business, run.folder) as con:
-        late = con.execute(_NEWEST, {"limit": limit}).fetchall()
+        newest = dict(con.execute(_NEWEST).fetchall())
+    names = sorted(source.name for role in ROLES for source in getattr(run.business.sources, role))
+    said = {
+        name: f"its newest row is of {newest_on}, over {allowed} days before {run.as_of}"
+        for name, newest_on in newest.items()
+    }
     return [
-        f"source {source}: its newest row is of {newest}, over {allowed} days before {run.as_of}. See why it brings "
-        "nothing."
-        for source, newest in late
+        f"source {name}: {said.get(name, 'it has no row that counts')}. See why it brings nothing."
+        for name in names
+        if name not in newest or newest[name] < limit
     ]
 
 
 _NEWEST = """
-    with happened as (
-        select source, ordered_at as happened_at from state.checked_orders
-        union all
-        select source, occurred_at as happened_at from state.checked_engagements
-    )
-    select source, max(happened_at)::date as newest_on
-    from happened
-    group by source
-    having newest_on < $limit
-    order by source
+    select source, max(ordered_on) from state.checked_orders group by source
+    union all
+    select source, max(occurred_on) from state.checked_engagements group by source
 """
 
 

@@ -157,7 +157,11 @@ def audit_incoming(run: Run) -> str:
     """Holds what came in against its expectations: too many unfit rows stop the run."""
     with state.adding(run.business, run.folder) as con:
         found = [
-            audit(con, table, expectations.incoming(table, _tolerated_share(run, con, role)))
+            audit(
+                con,
+                table,
+                expectations.incoming(table, run.business.gates.quarantined_share, _tolerated_share(run, con, role)),
+            )
             for role, table in INCOMING.items()
             if rows(con, table) or (getattr(run.business.sources, role) and not _kept_rows(run, con, role))
         ]

@@ -2,7 +2,8 @@
 
 A run works in a file of its own, with the state beside it under the name `state`. Where the state has to be made anew,
 it is made in the run's folder from the landed batches and put in place when it is whole. Else the run is a night: its
-schema `before` has what the rows that it touches were in the state, `after` what they are now.
+schema `before` has what the rows that it touches were in the state, `after` what they are now. What only the statements of a
+stage pass on to each other stays in DuckDB's `memory`, which spills what does not fit: it packs all that it writes to a file.
 """
 
 import shutil

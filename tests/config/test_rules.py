@@ -219,7 +219,7 @@ def test_a_reason_can_stand_in_sql_and_in_a_sentence_as_it_is(table, rule):
 
 @pytest.mark.parametrize("table", RULES)
 def test_a_suite_passes_ordinary_rows(table):
-    results = audit(loaded(table, FIT[table]), table, incoming(table, quarantined_share=0.0)).checks
+    results = audit(loaded(table, FIT[table]), table, incoming(table, 0.0, 0.0)).checks
     assert [result.sentence for result in results if result.outcome != "passed"] == []
 
 
@@ -229,7 +229,7 @@ def missing_accounts(missing: int, rows: int) -> duckdb.DuckDBPyConnection:
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.7])
 def test_rules_may_refuse_the_quarantined_share_but_not_one_row_more(share):
-    suite = incoming("checked_orders", quarantined_share=share)
+    suite = incoming("checked_orders", share, share)
     at_limit = audit(missing_accounts(round(share * 20), 20), "checked_orders", suite)
     beyond = audit(missing_accounts(round(share * 20) + 1, 20), "checked_orders", suite)
     assert at_limit.not_passed("critical") == ()
@@ -237,7 +237,7 @@ def test_rules_may_refuse_the_quarantined_share_but_not_one_row_more(share):
 
 
 def test_a_sentence_tells_which_rule_refused_how_many_rows_and_the_limit():
-    audited = audit(missing_accounts(3, 4), "checked_orders", incoming("checked_orders", quarantined_share=0.125))
+    audited = audit(missing_accounts(3, 4), "checked_orders", incoming("checked_orders", 0.125, 0.125))
     assert [result.sentence for result in audited.not_passed("critical")] == [
         "some rule is broken in 3 of 4 checked rows (75.00%); the limit is 12.5%",
         "account_id is missing in 3 of 4 checked rows (75.00%); the limit is 12.5%",
@@ -245,8 +245,10 @@ def test_a_sentence_tells_which_rule_refused_how_many_rows_and_the_limit():
 
 
 def test_orders_must_come_in_and_engagements_should():
-    orders = audit(loaded("checked_orders", []), "checked_orders", incoming("checked_orders", 0.2))
-    engagements = audit(loaded("checked_engagements", []), "checked_engagements", incoming("checked_engagements", 0.2))
+    orders = audit(loaded("checked_orders", []), "checked_orders", incoming("checked_orders", 0.2, 0.2))
+    engagements = audit(
+        loaded("checked_engagements", []), "checked_engagements", incoming("checked_engagements", 0.2, 0.2)
+    )
     expected = ["there are 0 rows; at least 1 is needed"]
     assert [result.sentence for result in orders.not_passed("critical")] == expected
     assert [result.sentence for result in engagements.not_passed("critical")] == []
@@ -255,7 +257,7 @@ def test_orders_must_come_in_and_engagements_should():
 
 def test_more_returns_than_sales_is_a_warning():
     con = loaded("checked_orders", [{"amount": -1}, {"amount": -1}, {"amount": 1}])
-    audited = audit(con, "checked_orders", incoming("checked_orders", 0.2))
+    audited = audit(con, "checked_orders", incoming("checked_orders", 0.2, 0.2))
     assert audited.not_passed("critical") == ()
     assert [result.sentence for result in audited.not_passed("warning")] == [
         "amount is negative in 2 of 3 checked rows: is its sign the wrong way round?"

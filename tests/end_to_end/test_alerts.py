@@ -46,9 +46,13 @@ def test_a_refused_night_is_told_to_the_channel_with_the_number_that_broke_the_l
 
 def test_a_source_that_brings_nothing_new_is_told(served, client, at_the_firm):
     at_the_firm.write_text(at_the_firm.read_text() + "alerts: {stale_days: 30}\n")
+    at_the_firm.with_name("mail.csv").write_text("id,account,at,direction\n")
     segment_accounts(business="firm", as_of=date(2026, 4, 30), dry_run=True)
     told = served.channel.told("rapport.source-stale")
-    assert "source ledger: its newest row is of 2026-02-23, over 30 days before 2026-04-30." in told
+    assert told == (
+        "source ledger: its newest row is of 2026-02-23, over 30 days before 2026-04-30. See why it brings nothing. "
+        "source mail: it has no row that counts. See why it brings nothing."
+    )
 
 
 def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, meanwhile):

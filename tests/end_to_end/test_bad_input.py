@@ -192,6 +192,22 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
     assert sentence.endswith(STANDS)
 
 
+def test_a_night_whose_few_rows_are_mostly_unfit_is_told(rapport):
+    write_firm(sources={"orders": [source("shop*.csv")], "engagements": [source("mail.csv", EVENTS, "mail")]})
+    assert "new rows" not in rapport().out
+    csv(
+        Path(),
+        "shop of the night.csv",
+        HEADER,
+        *(line.replace("o", "n", 1) for line in (GOOD[0], *map(no_account, GOOD[1:3]))),
+    )
+    answer = rapport()
+    assert answer.code == 0, answer.err
+    told = "warning checked_orders: 2 of the 3 new rows (66.67%) are unfit; above 20% look whether the source changed"
+    assert told in " ".join(answer.out.split())
+    assert counts()["shop"] == (41, 0, 2)
+
+
 # 4: the sources
 
 
