@@ -6,6 +6,7 @@ engine reads it the same way.
 """
 
 import re
+from collections.abc import Callable
 from typing import ClassVar
 
 from sqlglot import exp
@@ -209,6 +210,19 @@ def scalar_sql(expression: str) -> str:
         raise ConfigurationError(_sentence(expression, refusal)) from None
 
 
+def moment_sql(expression: str) -> str:
+    """Return the same for an expression that tells a moment, so that its value keeps what it says of its zone.
+
+    A text that would be cast to a timestamp stays text, for the cast would drop its offset, or take it as UTC where it has
+    none. What is counted from the epoch is a moment whatever the source's zone.
+
+    Raises:
+        ConfigurationError: as `scalar_sql` does.
+    """
+    scalar_sql(expression)
+    return _moment(_parsed(expression))
+
+
 def source_columns(expression: str) -> frozenset[str]:
     """Return the names of the source's columns that the expression reads, as they are written in it.
 
@@ -295,6 +309,10 @@ def _tokens(expression: str) -> list[Token]:
             raise _Refusal("name a column without its table, and write a number as 0.5.", token.start)
         if not _is_allowed(token, written):
             raise _Refusal(f"{written!r} has no place in a mapping.", token.start)
+    kinds = [token.token_type for token in tokens]
+    if kinds.count(TokenType.L_PAREN) != kinds.count(TokenType.R_PAREN):
+        # the parser would close some by itself
+        raise _Refusal("its brackets do not match." + _guess(expression, tokens), tokens[-1].end)
     for before, token, after in zip([tokens[0], *tokens], tokens, tokens[1:], strict=False):
         _check_pair(before, token, after)
     return tokens
@@ -349,7 +367,7 @@ def _sql(node: exp.Expr) -> str:
         case exp.In():
             return f"({_sql(node.this)} IN ({_constants(node)}))"
         case exp.Case():
-            return _case(node)
+            return _case(node, _sql)
         case exp.Cast():
             return f"TRY_CAST({_sql(node.this)} AS {_type(node)})"
         case exp.Anonymous():
@@ -395,10 +413,34 @@ def _is_never_zero(node: exp.Expr) -> bool:
     return isinstance(node, exp.Literal) and bool(re.fullmatch("[0-9.]*[1-9][0-9.]*", node.sql()))
 
 
-def _case(node: exp.Case) -> str:
+def _moment(node: exp.Expr) -> str:
+    match node:
+        case exp.Paren():
+            return _moment(node.this)
+        case exp.Cast() if _type(node).startswith("TIMESTAMP"):
+            return _moment(node.this)
+        case exp.Case():
+            return _case(node, _moment_in_words)
+        case exp.Anonymous() if node.name.lower() == "coalesce":
+            return f"coalesce({', '.join(_moment_in_words(value) for value in node.expressions)})"
+        case exp.Anonymous() if node.name.lower() == "nullif":
+            value, none = node.expressions
+            return f"CASE WHEN ({_sql(value)} = {_sql(none)}) THEN NULL ELSE {_moment(value)} END"
+        case exp.Anonymous() if node.name.lower() in ("epoch_ms", "make_timestamp") and len(node.expressions) == 1:
+            return f"make_timestamptz(epoch_us({_sql(node)}))"
+        case _:
+            return _sql(node)
+
+
+def _moment_in_words(node: exp.Expr) -> str:
+    """One of several values of which each may be a text or a time: as texts they go together, and keep their offsets."""
+    return f"CAST({_moment(node)} AS VARCHAR)"
+
+
+def _case(node: exp.Case, result: Callable[[exp.Expr], str]) -> str:
     subject = f" {_sql(node.this)}" if node.this else ""
-    branches = "".join(f" WHEN {_sql(branch.this)} THEN {_sql(branch.args['true'])}" for branch in node.args["ifs"])
-    default = f" ELSE {_sql(node.args['default'])}" if node.args.get("default") else ""
+    branches = "".join(f" WHEN {_sql(branch.this)} THEN {result(branch.args['true'])}" for branch in node.args["ifs"])
+    default = f" ELSE {result(node.args['default'])}" if node.args.get("default") else ""
     return f"CASE{subject}{branches}{default} END"
 
 

@@ -5,7 +5,7 @@ backfill that is killed leaves nothing but that copy. Days published after the f
 rested on what went before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from config.settings import Business
 from flows.gates import Change, beyond_limit
 from flows.history import published_hashes, runs_before
 from flows.lock import held
-from flows.runs import Timing, new_run, run_stages, today
+from flows.runs import Timing, new_run, require_state, run_stages, today
 from flows.stages import STAGES, Run, Stage, extract, tidy
 from flows.warehouse import copied, exchange, exists, location, opened
 
@@ -42,7 +42,7 @@ class Backfill:
 
     Attributes:
         business: the business's configuration.
-        days: the days to replay, in order.
+        steps: the days asked for, in order.
         run_id: its name, while it holds the state and the warehouse.
         started_at: when it began, UTC.
         known_at: count only what had reached the pipeline by then, UTC; None counts all.
@@ -51,12 +51,18 @@ class Backfill:
     """
 
     business: Business
-    days: tuple[date, ...]
+    steps: tuple[date, ...]
     run_id: str
     started_at: datetime
     known_at: datetime | None
     accept_change: str | None
     wait_seconds: float
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """The days to replay, in order: those asked for, and those that are published by now after the first of them."""
+        later = [day for day in published_hashes(location(self.business)) if day > self.steps[0]]
+        return tuple(sorted({*self.steps, *later}))
 
     @property
     def copy(self) -> Path:
@@ -96,11 +102,10 @@ def new_backfill(
             "Choose a day that has come."
         )
     steps = pl.date_range(since, until, INTERVALS[every], eager=True).to_list()
-    later = [day for day in published_hashes(location(business)) if day > since]
     first = new_run(business, as_of=since)
     return Backfill(
         business=business,
-        days=tuple(sorted({*steps, *later})),
+        steps=tuple(steps),
         run_id=first.run_id,
         started_at=first.started_at,
         known_at=known_at,
@@ -124,19 +129,19 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         RapportError: as the stages do.
     """
     business, live_path = backfill.business, location(backfill.business)
-    business.state.mkdir(parents=True, exist_ok=True)
+    require_state(business)
     what = f"the state of {business.business}"
     with held(business.state / "lock", what, backfill.run_id, backfill.started_at, backfill.wait_seconds):
-        copied(live_path, backfill.copy)
-        before = published_hashes(live_path)
-        for day in backfill.days:
+        as_copied = copied(live_path, backfill.copy)
+        before, days = published_hashes(live_path), backfill.days
+        for day in days:
             run = _run(backfill, day)
-            left = stages if day == backfill.days[0] else tuple(each for each in stages if not _is_extract(each))
+            left = stages if day == days[0] else tuple(each for each in stages if not _is_extract(each))
             yield Replayed(day, tuple(run_stages(run, announce=lambda _: None, stages=left)))
             tidy(run)
         if published_hashes(backfill.copy) != before:
-            _require_calm(backfill, live_path)
-            exchange(backfill.copy, live_path, backfill.run_id, backfill.started_at, backfill.wait_seconds)
+            _require_calm(backfill, days, live_path)
+            exchange(backfill.copy, live_path, as_copied, backfill.run_id, backfill.started_at, backfill.wait_seconds)
         backfill.copy.unlink()
 
 
@@ -149,7 +154,7 @@ def _is_extract(stage: Stage) -> bool:
     return stage.__name__ == extract.__name__
 
 
-def _require_calm(backfill: Backfill, live_path: Path) -> None:
+def _require_calm(backfill: Backfill, days: Sequence[date], live_path: Path) -> None:
     """Holds what the tables would be after all days against what they are."""
     if not exists(live_path) or backfill.accept_change:
         return
@@ -158,10 +163,10 @@ def _require_calm(backfill: Backfill, live_path: Path) -> None:
         pl.col("segment").ne_missing(pl.col("segment_then"))
     )
     change = Change(moved.height, now.height)
-    held_back = beyond_limit(change, backfill.business.gates, runs_before(live_path, backfill.days[0]))
+    held_back = beyond_limit(change, backfill.business.gates, runs_before(live_path, days[0]))
     if held_back:
         raise ChangeHeld(
-            f"{backfill.business.business}, {backfill.days[0]} to {backfill.days[-1]}: {held_back}. Nothing was published; the tables "
+            f"{backfill.business.business}, {days[0]} to {days[-1]}: {held_back}. Nothing was published; the tables "
             'of the last run stand. If the change is right, run again with --accept-change "why".'
         )
 

@@ -1,6 +1,8 @@
 """`rapport compare`: who would move under another ruler or business file; nothing is published."""
 
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -63,11 +65,21 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
         if _input(run) == _input(replace(run, business=other)):
             theirs = _settled(run, other, facts, known)
         else:
-            aside = other.model_copy(update={"state": business.state / "compare"})
-            theirs = _settled(run, other, *_computed(new_run(aside, as_of=run.as_of, dry_run=True)))
-            shutil.rmtree(aside.state)
+            with _aside(business.state / "compare") as state:
+                aside = new_run(other.model_copy(update={"state": state}), as_of=run.as_of, dry_run=True)
+                theirs = _settled(run, other, *_computed(aside))
     found = movers(ours, theirs, business.ruler.features, other.ruler.features)
     return Comparison(run.as_of, business.currency, ours.height, moves(found), found)
+
+
+@contextmanager
+def _aside(state: Path) -> Generator[Path]:
+    """A state that is empty, whatever a comparison that was killed left, and taken away in the end."""
+    shutil.rmtree(state, ignore_errors=True)
+    try:
+        yield state
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
 
 
 def _input(run: Run) -> tuple[dict[str, Any], list[Merge]]:

@@ -10,13 +10,12 @@ import duckdb
 
 from config.decisions import Merge
 from config.errors import SourceError
-from config.expressions import plain_column, scalar_sql, source_columns
+from config.expressions import moment_sql, plain_column, scalar_sql, source_columns
 from config.rules import INCOMING, RULES, Rule
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
-from flows.duck import identifier, literal, materialise, rows
+from flows.duck import identifier, literal, materialise, parquet, rows
 from flows.landing import CONTENT_KEYS, ROW_KEY, Batch, Source, not_computed, resolved, text, verify
-from flows.readers import path_literal
 
 DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
 TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
@@ -115,7 +114,7 @@ def _typed(
         value, given = _absent(column, business), None
         if column.name in mapping:
             expression = mapping[column.name]
-            sql = _computed(expression)
+            sql = _computed(column, expression)
             value = _value(column, sql, _kind(con, sql, newest.path(landed), where, column, expression), zone)
             given = _given(column, expression, kinds)
         if column.name == CONTENT_KEYS[role]:
@@ -166,14 +165,15 @@ def _read(landed: Path, batches: Sequence[Batch], path: Callable[[Batch, Path], 
 
     The names are none that a source's own column may have, see `flows.landing.RESERVED`.
     """
-    paths = ", ".join(path_literal(path(batch, landed)) for batch in batches)
+    files = parquet(
+        *(path(batch, landed) for batch in batches), more=", file_row_number = true, filename = 'rapport_file'"
+    )
     known = ", ".join(
         f"({literal(batch.batch)}, {literal(batch.source)}, timestamp '{batch.delivered_at.isoformat()}', {batch.rows})"
         for batch in batches
     )
     return (
-        f"read_parquet([{paths}], file_row_number = true, filename = 'rapport_file') "
-        f"inner join (values {known}) as known (rapport_batch, rapport_source, rapport_delivered_at, rapport_rows) "
+        f"{files} inner join (values {known}) as known (rapport_batch, rapport_source, rapport_delivered_at, rapport_rows) "
         "on parse_filename(rapport_file, true) = rapport_batch"
     )
 
@@ -186,13 +186,10 @@ def _none(role: str) -> str:
     )
 
 
-def _computed(expression: str) -> str:
+def _computed(column: Column, expression: str) -> str:
     """An expression as SQL that is NULL where it cannot be computed."""
-    sql, column = scalar_sql(expression), plain_column(expression)
-    if column and sql in {f"TRY_CAST({identifier(column)} AS {kind})" for kind in ("TIMESTAMP", "TIMESTAMPTZ")}:
-        # as the column itself, so that a text's own offset counts, and where it has none the source's zone
-        return identifier(column)
-    return sql if column else f"try({sql})"
+    sql = moment_sql(expression) if column.type == "TIMESTAMP" else scalar_sql(expression)
+    return sql if plain_column(expression) else f"try({sql})"
 
 
 def _kind(con: duckdb.DuckDBPyConnection, sql: str, file: Path, where: str, column: Column, expression: str) -> str:
@@ -203,7 +200,7 @@ def _kind(con: duckdb.DuckDBPyConnection, sql: str, file: Path, where: str, colu
     """
     try:
         # of one row, for a regular expression that is none is found out when it is used
-        return str(con.execute(f"select {sql} from read_parquet({path_literal(file)}) limit 1").description[0][1])
+        return str(con.execute(f"select {sql} from {parquet(file)} limit 1").description[0][1])
     except duckdb.Error as error:
         raise not_computed(where, column.name, expression, error) from error
 

@@ -1,9 +1,11 @@
 """DuckDB connections of one run, and the statements of `sql/` run on them."""
 
+import glob
 import re
 from collections.abc import Callable, Generator, Hashable
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import duckdb
@@ -60,6 +62,22 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """A text as a SQL literal, for the few places that take no bound value."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def path_literal(path: Path) -> str:
+    """A path as a SQL literal that DuckDB takes for this one file, and not for a pattern or a home directory."""
+    text = glob.escape(str(path))
+    return literal(f"./{text}" if text.startswith("~") else text)
+
+
+def parquet(*paths: Path, more: str = "") -> str:
+    """The rows of Parquet files, as SQL to select from.
+
+    Args:
+        paths: the files; what a folder above them is called, say `day=1`, is no value of their rows.
+        more: further options, as SQL that begins with a comma.
+    """
+    return f"read_parquet([{', '.join(map(path_literal, paths))}], hive_partitioning = false{more})"
 
 
 def statement(name: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from datetime import date
 from difflib import get_close_matches
+from pathlib import Path
 
 import polars as pl
 
@@ -71,7 +72,10 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
     path = location(business)
     present = live(path)
     if present is None:
-        raise WarehouseError(f"warehouse {path}: nothing was published yet. Run: rapport run")
+        raise WarehouseError(
+            f"warehouse {path}: nothing was published yet. Run: rapport run, with the same --config; the path is "
+            f"looked for from {Path.cwd()}."
+        )
     if present["ruler_version"] != business.ruler.version:
         raise WarehouseError(
             f"warehouse {path}: its verdicts were given by the ruler {present['ruler_version']}, and the business file names "

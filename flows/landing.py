@@ -11,6 +11,7 @@ from the table stays counted until the whole table is read again.
 
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -28,8 +29,9 @@ from config.expressions import scalar_sql, source_columns
 from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, format_of
 from config.tables import CONTENT_KEYS
 from flows import postgres
-from flows.duck import identifier, literal, rows
+from flows.duck import identifier, literal, parquet, rows
 from flows.readers import (
+    FRACTIONAL,
     ROW_KEY,
     BrokenLine,
     Relation,
@@ -37,7 +39,6 @@ from flows.readers import (
     fault,
     forget_rejects,
     not_landed,
-    path_literal,
     relation,
     unreadable,
 )
@@ -303,9 +304,8 @@ def _not_yet_landed(
         return select
     verify(landed, alike)
     cursor = identifier(batch.table.cursor)
-    paths = ", ".join(path_literal(other.path(landed)) for other in alike)
     return (
-        f"{select} except select {', '.join(map(identifier, batch.columns))} from read_parquet([{paths}]) "
+        f"{select} except select {', '.join(map(identifier, batch.columns))} from {parquet(*(other.path(landed) for other in alike))} "
         f"where {cursor} is null or {cursor} >= (select min({cursor}) from {file.sql})"
     )
 
@@ -316,7 +316,7 @@ def _is_landed(con: duckdb.DuckDBPyConnection, select: str, batch: Batch, landed
     listed = ", ".join(map(identifier, batch.columns))
     found = [
         con.execute(f"select count(*), sum(hash({listed})) from {relation}").fetchall()
-        for relation in (f"({select})", f"read_parquet({path_literal(batch.path(landed))})")
+        for relation in (f"({select})", parquet(batch.path(landed)))
     ]
     return _types(con, select) == batch.types and found[0] == found[1]
 
@@ -409,7 +409,7 @@ def text(sql: str, kind: str) -> str:
 
     A whole number that a file keeps as a float or a decimal reads like the integer; what is not finite is NULL.
     """
-    if kind in ("DOUBLE", "FLOAT") or kind.startswith("DECIMAL"):
+    if FRACTIONAL.fullmatch(kind):
         whole = f"case when {sql} = trunc({sql}) then cast(try_cast({sql} as hugeint) as varchar) end"
         sql = f"case when isfinite(cast({sql} as double)) then coalesce({whole}, cast({sql} as varchar)) end"
     return f"nullif(trim(cast({sql} as varchar)), '')"
@@ -429,8 +429,15 @@ def _clear(folder: Path) -> None:
 def _origins(where: str, source: AnyFiles) -> dict[str, Path]:
     """The files of a source, each with the name that it is known by: a package may be installed elsewhere tomorrow."""
     root = _root(where, source)
-    found = glob.glob(source.path, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    is_one = (root / source.path).is_file()  # whatever brackets are in its name
+    found = [source.path] if is_one else glob.glob(source.path, root_dir=root, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     names = sorted(name for name in found if (root / name).is_file())
+    foreign = [os.fsencode(name).decode(errors="replace") for name in names if not _is_unicode(name)]
+    if foreign:
+        raise SourceError(
+            f"{where}: the names of {len(foreign):,} files are not in UTF-8, the first is {foreign[0]}. Nothing was read. "
+            "Rename them."
+        )
     if not names:
         place = Path.cwd() if isinstance(source, FilesSource) else f"the package {source.package}"
         raise SourceError(
@@ -441,6 +448,11 @@ def _origins(where: str, source: AnyFiles) -> dict[str, Path]:
         str(Path(name) if isinstance(source, FilesSource) else Path(source.package, name)): root / name
         for name in names
     }
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a file's name has no bytes that Python could not decode."""
+    return not re.search("[\udc80-\udcff]", name)
 
 
 def _root(where: str, source: AnyFiles) -> Path:
@@ -556,6 +568,8 @@ def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, ba
             computed = con.execute(f"select {value} from {joined.sql} limit 1")
             kind = str(computed.description[0][1])
             computed.fetchall()  # an unfinished result would keep the connection from other work
+        except duckdb.IOException as error:
+            raise unreadable(file.where, file.kind, error) from error
         except duckdb.Error as error:
             raise not_computed(file.where, CONTENT_KEYS[batch.role], batch.key, error) from error
         said = f"case when {text(value, kind)} is null then {said} end"
@@ -574,7 +588,7 @@ def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, selec
         if temporary.name not in str(error):
             raise unreadable(file.where, file.kind, error) from error
         raise not_landed(file.where, target.parent, error) from error
-    written_rows = f"read_parquet({path_literal(temporary)})"
+    written_rows = parquet(temporary)
     broken = file.broken()
     if broken:
         _write_broken(broken, batch.broken_path(landed))

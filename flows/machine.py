@@ -1,11 +1,12 @@
 """What this machine, or the container on it, lets a run have: memory, processors, room on the disk."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
 from config.errors import ConfigurationError
-from config.limits import MEMORY, THREADS
+from config.limits import AMOUNT, MEMORY, THREADS
 from config.settings import Business
 
 SHARE_OF_MEMORY = 0.6  # for DuckDB; frames and audits need theirs
@@ -16,12 +17,12 @@ CGROUPS = Path("/sys/fs/cgroup")
 def memory_limit(business: Business) -> str:
     """Most memory for DuckDB: as the command or the business file says, else a share of what there is."""
     limit = int(SHARE_OF_MEMORY * memory_bytes() / MIB)
-    return os.environ.get(MEMORY) or business.memory or f"{limit}MiB"
+    return _named(MEMORY, AMOUNT, "an amount such as 4GB") or business.memory or f"{limit}MiB"
 
 
 def threads(business: Business) -> int:
     """Most threads for DuckDB: as the command or the business file says, else one a processor."""
-    return int(os.environ.get(THREADS) or business.threads or processors())
+    return int(_named(THREADS, r"[1-9]\d{0,3}", "a whole number from 1 on") or business.threads or processors())
 
 
 def memory_bytes(cgroups: Path = CGROUPS) -> int:
@@ -53,6 +54,18 @@ def require_room(place: Path, needed: int, what_for: str) -> None:
             f"{place}: {free / MIB:,.0f} MiB are free on this disk, and {what_for} may take {needed / MIB:,.0f} MiB. "
             "Nothing was published. Make room, or give `state` another place."
         )
+
+
+def _named(name: str, pattern: str, wanted: str) -> str | None:
+    """A limit that the environment sets, None where it sets none.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    value = os.environ.get(name)
+    if value and not re.fullmatch(pattern, value):
+        raise ConfigurationError(f"{name}: it is not {wanted}. Nothing was changed. Correct it, or leave it out.")
+    return value
 
 
 def _number(file: Path) -> int | None:

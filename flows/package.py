@@ -14,7 +14,7 @@ import duckdb
 
 from config.errors import WarehouseError
 from config.tables import KEYS, PUBLISHED, RUNS, Table
-from flows.duck import identifier, literal
+from flows.duck import identifier, literal, parquet
 
 MANIFEST = "manifest.json"
 PACKAGED = tuple(name for name in PUBLISHED if name not in ("runs", "account_segment_history"))
@@ -45,7 +45,7 @@ class Package:
 
     def relation(self, table: str) -> str:
         """A table's rows, as SQL to select from."""
-        return relation(parts(self.directory, table))
+        return parquet(*parts(self.directory, table))
 
     def size(self) -> int:
         """The bytes of its Parquet files."""
@@ -60,11 +60,6 @@ def part(table: str, number: int) -> str:
 def parts(directory: Path, table: str) -> list[Path]:
     """A table's Parquet files in a directory, in their order."""
     return sorted(directory.glob(f"{table}.*parquet"), key=lambda path: (len(path.name), path.name))
-
-
-def relation(files: Iterable[Path]) -> str:
-    """The rows of Parquet files, as SQL to select from."""
-    return f"read_parquet([{', '.join(literal(str(file)) for file in files)}])"
 
 
 def content_hash(con: duckdb.DuckDBPyConnection, tables: Mapping[str, str]) -> str:
@@ -115,7 +110,7 @@ def seal(
         else:
             for number, file in enumerate(source):
                 shutil.copyfile(file, unsealed / part(name, number))
-    relations = {name: relation(parts(unsealed, name)) for name in PACKAGED}
+    relations = {name: parquet(*parts(unsealed, name)) for name in PACKAGED}
     for name, rows in relations.items():
         _refuse_shared_keys(con, name, rows)
     ledger = {column.name: run[column.name] for column in RUNS if column.name not in ("content_hash", "published_at")}
@@ -188,7 +183,7 @@ def _refuse_file(con: duckdb.DuckDBPyConnection, path: Path, table: Table, sha25
         raise _refusal(path.parent, f"{path.name} is missing")
     if _sha256(path) != sha256:
         raise _refusal(path.parent, f"{path.name} is not what was sealed, its sha256 is another")
-    found = con.execute(f"describe select * from {relation([path])}").fetchall()
+    found = con.execute(f"describe select * from {parquet(path)}").fetchall()
     if [(name, type_) for name, type_, *_ in found] != [(column.name, column.type) for column in table]:
         raise _refusal(path.parent, f"{path.name} has other columns than this version of Rapport publishes")
     count = _count(con, path)
@@ -231,7 +226,7 @@ def _refusal(directory: Path, fault: str) -> WarehouseError:
 
 
 def _count(con: duckdb.DuckDBPyConnection, path: Path) -> int:
-    return con.execute(f"select count(*) from {relation([path])}").fetchall()[0][0]
+    return con.execute(f"select count(*) from {parquet(path)}").fetchall()[0][0]
 
 
 def _seal_of(body: dict[str, object]) -> str:

@@ -16,11 +16,11 @@ import duckdb
 
 from config.connections import PostgresConnection, secret_value
 from config.errors import SourceError
-from config.expressions import plain_column
+from config.expressions import plain_column, scalar_sql
 from config.nearest import did_you_mean
 from config.sources import PostgresSource
-from flows.duck import identifier, literal
-from flows.readers import ROW_KEY, Relation, content, not_landed, path_literal, require_distinct
+from flows.duck import identifier, literal, parquet
+from flows.readers import ROW_KEY, Relation, content, not_landed, require_distinct
 
 CONNECT_SECONDS = 10
 SILENT_SECONDS = 60
@@ -141,14 +141,15 @@ def fetched(
     types = {column: kind for column, kind in table.columns.items() if column.lower() in wanted}
     said = content(table.columns)
     own = plain_column(key) if key else None
-    if own:
+    if key and own and scalar_sql(key) == identifier(own):
         column = next(column for column in types if column.lower() == own.lower())
-        said = f"case when nullif(trim(cast({identifier(column)} as varchar)), '') is null then {said} end"
+        # a key without a digit may be none: blank, or not a number
+        said = f"case when coalesce(cast({identifier(column)} as text) !~ '[0-9]', true) then {said} end"
     listed = ", ".join(f"cast({identifier(column)} as text) as {identifier(column)}" for column in types)
     schema, name = table.source.name_parts
     query = f"select {listed}, {said} as {ROW_KEY} from {identifier(schema)}.{identifier(name)} {condition}"
     _copy(con, table, query, scratch)
-    read = f"read_parquet({path_literal(scratch)})"
+    read = parquet(scratch)
     fitting = _fitting(con, read, types)
     cast = ", ".join(
         f"cast({identifier(column)} as {kind}) as {identifier(column)}" for column, kind in fitting.items()

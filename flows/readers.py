@@ -5,12 +5,11 @@ CSV and JSON values arrive as text, so that no value is lost or changed by guess
 
 import codecs
 import csv
-import glob
 import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +18,13 @@ import duckdb
 
 from config.errors import SourceError
 from config.sources import Format
-from flows.duck import identifier, literal
+from flows.duck import identifier, literal, parquet, path_literal
 
 ROW_KEY = "row_md5"
 """The column that holds what a whole row says, see `content`."""
+
+FRACTIONAL = re.compile(r"DOUBLE|FLOAT|DECIMAL\(\d+,\d+\)")
+"""The types of DuckDB that write a whole number with a point behind it."""
 
 DELIMITERS = ",;\t|"
 CHUNK_BYTES = 4 * 1024**2
@@ -69,11 +71,12 @@ class Relation:
 
 
 class _Survey(NamedTuple):
-    """A text file at a glance: the kinds of line end in it, whether it has double quotes, and its beginning."""
+    """A text file at a glance: the kinds of line end in it, whether it has double quotes, its beginning, its last character."""
 
     line_ends: set[str]
     has_quotes: bool
     start: bytes
+    last: bytes
 
 
 def relation(con: duckdb.DuckDBPyConnection, where: str, file: Path, file_format: Format, scratch: Path) -> Relation:
@@ -109,23 +112,31 @@ def not_landed(where: str, folder: Path, error: Exception) -> SourceError:
     )
 
 
-def content(columns: Iterable[str]) -> str:
-    """SQL, for DuckDB and Postgres, of all that a row says: in any order of its columns, with or without empty ones."""
+def content(columns: Mapping[str, str]) -> str:
+    """SQL, for DuckDB and Postgres, of all that a row says: in any order of its columns, with or without empty ones.
+
+    A number reads the same whichever type a Parquet file keeps it in: integers become floats where a value is missing.
+
+    Args:
+        columns: the columns with their types.
+    """
     said = ", ".join(
-        f"{literal(name.lower() + '=')} || nullif(cast({identifier(name)} as varchar), '')"
+        f"{literal(name.lower() + '=')} || nullif({_said(identifier(name), columns[name])}, '')"
         for name in sorted(columns, key=str.lower)
     )
     return f"md5(coalesce(array_to_string(array[{said}], chr(31)), ''))"
 
 
+def _said(column: str, kind: str) -> str:
+    written = f"cast({column} as varchar)"
+    if not FRACTIONAL.fullmatch(kind):
+        return written
+    return f"case when {written} like '%.%' and {written} not like '%e%' then rtrim(rtrim({written}, '0'), '.') else {written} end"
+
+
 def fault(error: Exception) -> str:
-    """What an error says, in one line and without values: DuckDB puts those in single quotes."""
-    return re.sub(r"(?<!\w)'.*'", "'...'", str(error).splitlines()[0]).strip().rstrip(".")
-
-
-def path_literal(path: Path) -> str:
-    """A path as a SQL literal that DuckDB takes for this one file, and not for a pattern."""
-    return literal(glob.escape(str(path)))
+    """What an error says, in one line and without values: DuckDB puts those in single quotes, or calls them so."""
+    return re.sub(r"(?<!\w)'.*'|(?<=value )\".*\"", "'...'", str(error).splitlines()[0]).strip().rstrip(".")
 
 
 def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) -> Relation:
@@ -135,7 +146,10 @@ def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) 
     columns = [name.strip() or f"column_{number}" for number, name in enumerate(header, start=1)]
     require_distinct(where, columns)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns)
-    options = f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', store_rejects = true, rejects_limit = 0"
+    options = (
+        f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', store_rejects = true, rejects_limit = 0, "
+        "hive_partitioning = false"
+    )
 
     def read(source: Path) -> str:
         return f"read_csv({path_literal(source)}, columns = {{{types}}}, auto_detect = false, header = true, {options})"
@@ -259,7 +273,7 @@ def _header(where: str, kind: str, start: str) -> tuple[str, list[str]]:
 
 
 def _parquet(con: duckdb.DuckDBPyConnection, where: str, file: Path, _scratch: Path) -> Relation:
-    kind, sql = "a whole Parquet file", f"read_parquet({path_literal(file)})"
+    kind, sql = "a whole Parquet file", parquet(file)
     try:
         described = con.execute(f"describe select * from {sql}").fetchall()
     except duckdb.Error as error:
@@ -269,9 +283,12 @@ def _parquet(con: duckdb.DuckDBPyConnection, where: str, file: Path, _scratch: P
 
 def _json(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) -> Relation:
     kind = "JSON lines or an array of objects"
-    start = _surveyed(where, kind, file).start
-    source = _cleaned(file, scratch, ()) if start.startswith(codecs.BOM_UTF8) else file
-    is_array = start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+    survey = _surveyed(where, kind, file)
+    source = _cleaned(file, scratch, ()) if survey.start.startswith(codecs.BOM_UTF8) else file
+    is_array = survey.start.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+    if is_array and survey.last != b"]":
+        # DuckDB takes what is cut off behind a comma for all there is
+        raise unreadable(where, kind, ValueError("it ends before its array does"))
     shape = "format = 'array'" if is_array else "format = 'newline_delimited', ignore_errors = true"
     objects = f"read_json_objects({path_literal(source)}, {shape})"
     try:
@@ -338,10 +355,10 @@ def _surveyed(where: str, kind: str, file: Path) -> _Survey:
     """Reads a text file once to its end, which checks the sum that gzip keeps: DuckDB does not.
 
     Raises:
-        SourceError: it is compressed badly, or plainly something else.
+        SourceError: it may not be read, is compressed badly, or plainly something else.
     """
     line_ends: set[str] = set()
-    has_quotes, start = False, b""
+    has_quotes, start, last = False, b"", b""
     try:
         with _opened(file) as stream:
             while chunk := stream.read(CHUNK_BYTES):
@@ -349,11 +366,12 @@ def _surveyed(where: str, kind: str, file: Path) -> _Survey:
                 # a line end may lie across two chunks
                 chunk += stream.read(1) if chunk.endswith(b"\r") else b""
                 has_quotes = has_quotes or b'"' in chunk
+                last = chunk.rstrip()[-1:] or last
                 both = chunk.count(b"\r\n")
                 line_ends |= {"\r\n"} if both else set()
                 line_ends |= {"\n"} if chunk.count(b"\n") > both else set()
                 line_ends |= {"\r"} if chunk.count(b"\r") > both else set()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise unreadable(where, kind, error) from error
     text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     if not text:
@@ -361,7 +379,7 @@ def _surveyed(where: str, kind: str, file: Path) -> _Survey:
     other = next((what for mark, what in _NOT_TEXT.items() if text.startswith(mark)), None)
     if other:
         raise SourceError(f"{where}: it is {other}, not {kind}. Nothing was read. Deliver the file again.")
-    return _Survey(line_ends, has_quotes, start)
+    return _Survey(line_ends, has_quotes, start, last)
 
 
 def _cleaned(file: Path, scratch: Path, without: Container[int]) -> Path:

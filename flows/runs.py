@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
@@ -99,15 +99,32 @@ def today(business: Business, now: datetime | None = None) -> date:
     return (now or datetime.now(UTC)).astimezone(ZoneInfo(business.timezone)).date()
 
 
+def require_state(business: Business) -> None:
+    """Makes the directory of a business's state where it is missing.
+
+    Raises:
+        ConfigurationError: it cannot be made, or not be written.
+    """
+    can_be_written = False
+    with suppress(OSError):
+        business.state.mkdir(parents=True, exist_ok=True)
+        can_be_written = os.access(business.state, os.W_OK)
+    if not can_be_written:
+        raise ConfigurationError(
+            f"state {business.state}: this directory cannot be made, or not be written. Nothing was changed. "
+            "Give it another place, or the right to write."
+        )
+
+
 @contextmanager
 def at_work(run: Run) -> Generator[None]:
     """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays.
 
     Raises:
         Busy: another run holds it.
-        ConfigurationError: a later day is published already, and this is no dry run.
+        ConfigurationError: a later day is published already, and this is no dry run; or the state cannot be written.
     """
-    run.business.state.mkdir(parents=True, exist_ok=True)
+    require_state(run.business)
     what = f"the state of {run.business.business}"
     with held(run.business.state / "lock", what, run.run_id, run.started_at, run.wait_seconds):
         if not (run.dry_run or run.is_replay):
@@ -121,7 +138,8 @@ def _refuse_past_day(run: Run) -> None:
     if present and run.as_of < present["as_of"]:
         raise ConfigurationError(
             f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "
-            f"--dry-run, or replay it and the days after it: rapport backfill --from {run.as_of} --until {present['as_of']}"
+            "--dry-run, or replay it and the days after it: rapport backfill, with the same --config, "
+            f"--from {run.as_of} --until {present['as_of']}"
         )
 
 

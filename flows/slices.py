@@ -11,8 +11,8 @@ import duckdb
 import polars as pl
 
 from config.tables import ACCOUNT_FEATURES, ACCOUNT_SEGMENTS, VERDICT_STANDINGS
-from flows.duck import identifier, literal
-from flows.package import part, parts, relation
+from flows.duck import identifier, literal, parquet
+from flows.package import part, parts
 
 ROWS = 500_000
 SAMPLED = 10_000
@@ -59,7 +59,7 @@ def store(con: duckdb.DuckDBPyConnection, folder: Path, table: str, number: int,
     frame.cast(dict(con.sql(f"select {typed}").pl().schema)).write_parquet(
         file, compression="lz4", statistics=False, row_group_size=ROW_GROUP
     )
-    con.execute(f"create or replace view {identifier(table)} as select * from {relation(stored(folder, table))}")
+    con.execute(f"create or replace view {identifier(table)} as select * from {parquet(*stored(folder, table))}")
 
 
 def stored(folder: Path, table: str) -> list[Path]:

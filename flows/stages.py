@@ -29,11 +29,11 @@ from config.tables import ACCOUNT_SEGMENTS
 from flows import conform, landing, machine, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
-from flows.duck import connect, materialise, rows
+from flows.duck import connect, materialise, parquet, rows
 from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
-from flows.package import PACKAGED, relation, seal, verified
+from flows.package import PACKAGED, seal, verified
 from flows.publishing import publish as publish_package
 from flows.slices import COMPUTED, slices, store, stored
 from flows.warehouse import live, location, unattached
@@ -390,7 +390,7 @@ def _judge_slice(
     run: Run, con: duckdb.DuckDBPyConnection, number: int, overrides: pl.DataFrame, joined: Sequence[str]
 ) -> None:
     known, facts = (
-        con.sql(f"select * from {relation([stored(run.folder, table)[number]])}").pl()
+        con.sql(f"select * from {parquet(stored(run.folder, table)[number])}").pl()
         for table in ("account_features", "verdict_facts")
     )
     standings = con.sql(

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from flows.backfill import Backfill, Replayed, replay
 from flows.check import Checked
@@ -20,7 +21,8 @@ from flows.stages import STAGES, Run, Stage
 
 SHOWN_MOVERS = 20
 
-console = Console()
+# what it prints comes from sources too, and brackets or colons there mean nothing
+console = Console(markup=False, emoji=False)
 
 
 def with_progress(run: Run, show: bool) -> tuple[Report, list[Timing]]:
@@ -79,7 +81,7 @@ def print_report(found: Report, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(found), default=str))
         return
-    console.print(f"\n[bold]{found.business}[/bold], as of {found.as_of}")
+    console.print(Text.assemble("\n", (found.business, "bold"), f", as of {found.as_of}"))
     table = Table("line", "segment", box=None, pad_edge=False)
     for heading in ("accounts", "share", f"revenue, 12 months ({found.currency})", "share", "entered", "left"):
         table.add_column(heading, justify="right")
@@ -121,7 +123,7 @@ def print_report(found: Report, as_json: bool) -> None:
     if found.not_recorded:
         console.print(f"Not recorded, so unknown for all and without weight: {', '.join(found.not_recorded)}")
     for warning in found.warnings:
-        console.print(f"[yellow]warning[/yellow] {warning}")
+        console.print(Text.assemble(("warning", "yellow"), f" {warning}"))
     console.print(f"\nRun {found.run_id}: {found.outcome}.")
     console.print(f"Tables: schema rapport in {found.warehouse}")
 
@@ -148,7 +150,13 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
         )
         before = f", before that {each.previous_segment}" if each.previous_segment else ""
         console.print(
-            f"\n[bold]{each.account_id}[/bold], {where}: [bold]{each.segment}[/bold], {each.stage}, score {each.score:.1f}"
+            Text.assemble(
+                "\n",
+                (each.account_id, "bold"),
+                f", {where}: ",
+                (each.segment, "bold"),
+                f", {each.stage}, score {each.score:.1f}",
+            )
         )
         console.print(
             f"since {each.segment_since}{before}; evidence {each.evidence:.0%}; as of {each.as_of}; to do: {each.treatment}"
@@ -217,5 +225,5 @@ def print_checks(path: Path, found: Sequence[Checked], as_json: bool) -> None:
         print(json.dumps([asdict(each) for each in found], default=str))
         return
     for each in found:
-        console.print(f"[green]ok[/green] {each.what}: {each.found}")
+        console.print(Text.assemble(("ok", "green"), f" {each.what}: {each.found}"))
     console.print(f"{path}: ready to run. Nothing was published.")

@@ -147,8 +147,15 @@ def faults_explained(warehouse: Path) -> Generator[None]:
         ) from error
 
 
-def copied(warehouse: Path, copy: Path) -> None:
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Which files a warehouse is, and when each was last written to: another stamp, and somebody changed it."""
+
+
+def copied(warehouse: Path, copy: Path) -> Stamp:
     """Copies a warehouse, as its readers see it, to be changed in private; an earlier copy is replaced.
+
+    Returns:
+        What the warehouse was then, for `exchange`.
 
     Raises:
         Busy: another program has the file open for writing.
@@ -161,32 +168,42 @@ def copied(warehouse: Path, copy: Path) -> None:
         with _no_writer(warehouse) as live_file:
             if live_file:
                 copy_file(live_file, warehouse, copy)
+            return _stamp(warehouse.resolve())
 
 
-def exchange(copy: Path, warehouse: Path, run_id: str, started_at: datetime, wait_seconds: float = 0) -> None:
+def _stamp(live_path: Path) -> Stamp:
+    found = [(path.name, path.stat()) for path in (live_path, *wals(live_path)) if path.exists()]
+    return tuple((name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in found)
+
+
+def exchange(
+    copy: Path, warehouse: Path, as_copied: Stamp, run_id: str, started_at: datetime, wait_seconds: float = 0
+) -> None:
     """Makes a copy that was changed in private the warehouse: all its days become visible at once.
 
     Args:
         copy: the changed copy, which stays.
         warehouse: the DuckDB file, made if it is missing.
+        as_copied: what it was when the copy was made.
         run_id: the run that does it, for those who have to wait.
         started_at: when that began, UTC.
         wait_seconds: how long to wait while another run publishes; 0 gives up at once.
 
     Raises:
         Busy: another run publishes, or another program has the file open for writing.
-        WarehouseError: somebody published since the copy was made, or the warehouse failed. Readers see no change.
+        WarehouseError: somebody wrote to it since the copy was made, or the warehouse failed. Readers see no change.
     """
     live_path = warehouse.resolve()
 
-    def take(_: BinaryIO | None, next_path: Path) -> None:
-        missing = _run_ids(live_path) - _run_ids(copy)
-        if missing:
+    def take(live_file: BinaryIO | None, next_path: Path) -> None:
+        if _stamp(live_path) != as_copied:
             raise WarehouseError(
-                f"warehouse {live_path}: run {min(missing)} published to it since {copy} was made of it."
+                f"warehouse {live_path}: another run or program wrote to it since {copy} was made of it."
                 " Nothing was changed. Start again."
             )
         shutil.copyfile(copy, next_path)
+        if live_file:
+            _let_in_the_same(live_file, next_path)
 
     with as_publisher(live_path, run_id, started_at, wait_seconds):
         exchange_file(live_path, copy.stat().st_size, take)
@@ -304,21 +321,19 @@ def copy_file(live_file: BinaryIO, live_path: Path, next_path: Path) -> None:
     """Copies the live file, with the unfinished writes of another program where it has some."""
     with next_path.open("xb") as next_file:
         shutil.copyfileobj(live_file, next_file, COPY_BYTES)
-    next_path.chmod(stat.S_IMODE(os.fstat(live_file.fileno()).st_mode) | stat.S_IWUSR)
+    _let_in_the_same(live_file, next_path)
     for wal in wals(live_path):
         shutil.copyfile(wal, _beside(next_path, wal.name.removeprefix(live_path.name)))
+
+
+def _let_in_the_same(live_file: BinaryIO, next_path: Path) -> None:
+    """Gives who may read and write the live file the same rights to the file that takes its place."""
+    next_path.chmod(stat.S_IMODE(os.fstat(live_file.fileno()).st_mode) | stat.S_IWUSR)
 
 
 def exists(warehouse: Path) -> bool:
     """Whether a warehouse has a publication."""
     return live(warehouse) is not None
-
-
-def _run_ids(warehouse: Path) -> set[str]:
-    if not exists(warehouse):
-        return set()
-    with opened(warehouse) as con:
-        return {run_id for (run_id,) in con.execute(f"select run_id from {LEDGER}").fetchall()}
 
 
 def has_ledger(con: duckdb.DuckDBPyConnection) -> bool:

@@ -23,7 +23,15 @@ def with_history(whole: pl.DataFrame, standings: pl.DataFrame, as_of: date) -> p
         old_previous=pl.col("previous_segment"),
     )
     is_new, changed = pl.col("old_segment").is_null(), pl.col("segment") != pl.col("old_segment")
-    by_line = pl.coalesce("because", pl.lit("another line leads"))
+    # a line that is new may lead an account that is not
+    is_first_order = (pl.col("old_segment") == "prospect") & (pl.col("because") == "first seen")
+    by_line = (
+        pl.when(is_first_order)
+        .then(pl.lit("first order"))
+        .when(pl.col("because") == "first seen")
+        .then(pl.lit("another line leads"))
+        .otherwise(pl.coalesce("because", pl.lit("another line leads")))
+    )
     return (
         whole.join(before, on="account_id", how="left", maintain_order="left")
         .with_columns(

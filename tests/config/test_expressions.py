@@ -100,7 +100,11 @@ REFUSALS = {
         " A column's name of several words goes in double quotes, in YAML within single ones: '\"a b\"'."
     ),
     "cast(x as decimal(18": (
-        "character 11: this is not one SQL expression; it goes wrong at or after 'decimal'."
+        "character 20: its brackets do not match."
+        " In a YAML list in brackets, an expression that holds a comma goes in quotes."
+    ),
+    "cast(x as decimal(18, 2)": (
+        "character 24: its brackets do not match."
         " In a YAML list in brackets, an expression that holds a comma goes in quotes."
     ),
     "": "character 1: it is empty. Write a column's name or an SQL expression.",

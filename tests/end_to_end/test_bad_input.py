@@ -192,6 +192,25 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
     assert sentence.endswith(STANDS)
 
 
+@pytest.mark.parametrize("state", ["shop.csv", "/proc/state"])
+def test_a_state_that_cannot_be_written_is_told(rapport, state):
+    write_firm(state=state)
+    assert refused(rapport, 2) == (
+        f"state {state}: this directory cannot be made, or not be written. Nothing was changed. "
+        "Give it another place, or the right to write."
+    )
+
+
+def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
+    columns = ORDERS | {"line": "'a [/b] :ox:'"}
+    write_firm(business="Doe [b]& Co", sources={"orders": [source("shop.csv", columns)], "engagements": []})
+    answer = rapport("run", "--accept-change", "a test")
+    assert answer.code == 0, answer.err
+    assert "Doe [b]& Co, as of" in answer.out
+    assert "a [/b] :ox:" in answer.out
+    assert "a [/b] :ox:" in rapport("explain", "A0").out
+
+
 def test_a_night_whose_few_rows_are_mostly_unfit_is_told(rapport):
     write_firm(sources={"orders": [source("shop*.csv")], "engagements": [source("mail.csv", EVENTS, "mail")]})
     assert "new rows" not in rapport().out

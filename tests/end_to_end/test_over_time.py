@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from hypothesis import settings
 
-from config.errors import ChangeHeld, ConfigurationError
+from config.errors import ChangeHeld, ConfigurationError, GateRefused
 from config.settings import load
 from flows.backfill import new_backfill, replay
 from flows.cli import main
@@ -112,6 +112,16 @@ def test_a_backfill_that_is_killed_shows_nothing_and_is_done_by_the_same_command
     written(Path())
     backfilled(0, 4)
     assert content(Path()) == killed
+
+
+def test_a_backfill_that_waited_for_a_night_replays_that_day_too(by_nights, folder):
+    written(folder)
+    for number in range(NIGHTS - 1):
+        night(number)
+    waiting = new_backfill(load(Path("firm.yaml")), day(NIGHTS - 3), day(NIGHTS - 2), "day")
+    night(NIGHTS - 1)
+    assert [each.as_of for each in replay(waiting)] == [day(NIGHTS - 3), day(NIGHTS - 2), day(NIGHTS - 1)]
+    assert content(folder) == content(by_nights)
 
 
 def ledger_of(copy: Path) -> list:
@@ -301,9 +311,14 @@ def test_comparing_with_other_merges_judges_the_accounts_as_those_merge_them(fol
 def test_comparing_with_other_sources_tells_the_accounts_that_would_not_be_there(folder):
     written(folder)
     night(0)
+    refused = [row.replace(",A2,", ",Z,") if ",A2," in row else f"x{row.replace(',A', ',,A')}" for row in orders()]
+    csv(folder, "unfit.csv", HEADER, *refused)
     csv(folder, "fewer.csv", HEADER, *(row for row in orders() if ",A1," not in row))
-    other = (folder / "firm.yaml").read_text().replace("orders.csv", "fewer.csv")
-    (folder / "other.yaml").write_text(other)
+    firm = (folder / "firm.yaml").read_text()
+    (folder / "other.yaml").write_text(firm.replace("orders.csv", "unfit.csv"))
+    with pytest.raises(GateRefused):
+        compare(load(Path("firm.yaml")), Path("other.yaml"))
+    (folder / "other.yaml").write_text(firm.replace("orders.csv", "fewer.csv"))
     found = compare(load(Path("firm.yaml")), Path("other.yaml"))
     assert found.movers.select("account_id", "segment_then", "moved_by").rows() == [("A1", None, "rules")]
     assert not Path("state/compare").exists()

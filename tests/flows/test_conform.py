@@ -53,7 +53,20 @@ REFUSED = "quarantined"
 # times
 
 
-@pytest.mark.parametrize("mapped", ["at", "cast(at as timestamp)", "cast(at as timestamptz)"])
+@pytest.mark.parametrize(
+    "mapped",
+    [
+        "at",
+        "cast(at as timestamp)",
+        "cast(at as timestamptz)",
+        "cast(trim(at) as timestamp)",
+        "cast(nullif(at, '') as timestamptz)",
+        "coalesce(cast(nullif(no, '1') as timestamp), cast(at as timestamp))",
+        "case when no = '1' then (cast(at as timestamptz)) else cast('2000-01-01' as timestamp) end",
+        "nullif(cast(at as timestamp), cast('2000-01-01' as timestamp))",
+        "coalesce(cast(nullif(no, '1') as date), at)",
+    ],
+)
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -143,13 +156,25 @@ def test_a_text_that_is_no_time_is_unreadable(folder, written):
     )
 
 
+@pytest.mark.parametrize(
+    "mapped",
+    ["epoch_ms(cast(at as bigint))", "coalesce(make_timestamp(1000 * cast(at as bigint)), cast(no as timestamp))"],
+)
+def test_what_is_counted_from_the_epoch_is_a_moment_whatever_the_zone(folder, mapped):
+    csv(folder, "shop.csv", HEADER, "o1,1,A,1735700400000,10.00")
+    found = taken_in(source("shop.csv", ORDERS | {"ordered_at": mapped}))
+    assert column(found.orders, "ordered_at", "ordered_on") == [(datetime(2025, 1, 1, 3), date(2024, 12, 31))]
+
+
 def utc(unit: Any, zone: str | None) -> pl.Series:
     """Ten o'clock UTC as a time of this zone, or of none."""
     series = pl.Series([datetime(2026, 1, 5, 10)], dtype=pl.Datetime(unit))
     return series.dt.replace_time_zone("UTC").dt.convert_time_zone(zone) if zone else series
 
 
-@pytest.mark.parametrize("mapped", ["at", "cast(at as timestamp)"])
+@pytest.mark.parametrize(
+    "mapped", ["at", "cast(at as timestamp)", "coalesce(cast(at as timestamp), cast(id as timestamp))"]
+)
 @pytest.mark.parametrize(
     ("at", "meant"),
     [
@@ -470,6 +495,28 @@ def test_duplicates_fall_together_across_files_whatever_the_order_of_their_colum
     csv(folder, "in/a.csv", "id,account,at,amount", "o1,A,2026-01-05,1")
     csv(folder, "in/b.csv", "amount;At;note;account;id", "1;2026-01-05;;A;o1")
     assert taken_in(source("in/*.csv", CONTENT)).counts == {"shop": (2, 1, 1, 0)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "amount"),
+    [
+        (pl.Int64, pl.Float64, "7"),
+        (pl.Int64, pl.Decimal(10, 2), "7"),
+        (pl.Float64, pl.Decimal(10, 2), "7.5"),
+        (pl.String, pl.Decimal(10, 2), "7.5"),
+    ],
+)
+def test_a_number_reads_the_same_whatever_type_another_file_keeps_it_in(folder, kind, other, amount):
+    row = {
+        "id": ["o1"],
+        "account": "A",
+        "at": date(2026, 1, 5),
+        "amount": pl.Series([amount]),
+        "quantity": pl.Series([amount]),
+    }
+    for name, type_ in (("a", kind), ("b", other)):
+        pl.DataFrame(row).with_columns(pl.col("amount", "quantity").cast(type_)).write_parquet(f"{name}.parquet")
+    assert taken_in(source("*.parquet", CONTENT)).counts == {"shop": (2, 1, 1, 0)}
 
 
 def test_values_that_moved_to_another_column_make_another_row(folder):

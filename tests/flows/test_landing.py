@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import resource
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,16 @@ def test_a_file_is_found_by_an_absolute_path_too(folder):
     csv(folder, "in [1]/shop.csv", HEADER, FIRST)
     [batch] = landed(firm(source(str(folder / "in [[]1]" / "*.csv"))))
     assert (batch.origin, batch.rows) == (str(folder / "in [1]" / "shop.csv"), 1)
+
+
+@pytest.mark.parametrize("path", ["account=ZZ/shop.csv", "account=ZZ/shop.parquet", "~shop.csv", "shop [1].csv"])
+def test_what_a_file_or_its_folder_is_called_is_no_value_of_its_rows(folder, path):
+    file = csv(folder, path, HEADER, FIRST, SECOND)
+    if file.suffix == ".parquet":
+        plain = csv(folder, "plain.csv", HEADER, FIRST, SECOND)
+        duckdb.execute(f"copy (from read_csv('{plain}')) to '{file}' (format parquet)")
+    (folder / "account=YY").mkdir()
+    assert accounts(source(path), state="account=YY/state") == ["A", "B"]
 
 
 def test_data_of_a_package_is_known_by_the_package_and_not_by_where_it_is_installed(folder, monkeypatch):
@@ -381,6 +392,14 @@ def test_a_file_that_the_system_does_not_let_read_is_told(folder):
     (folder / "shop.csv").symlink_to("/proc/self/mem")
     told = refusal(source("shop.csv"))
     assert told.startswith("orders (source shop), file shop.csv: it is not a file that can be read (")
+
+
+def test_a_file_whose_name_is_not_in_utf_8_is_told(folder):
+    Path(os.fsdecode(b"Auftr\xe4ge.csv")).write_text(f"{HEADER}\n{FIRST}\n")
+    assert refusal(source("*.csv")) == (
+        "orders (source shop): the names of 1 files are not in UTF-8, the first is Auftr\N{REPLACEMENT CHARACTER}ge.csv. "
+        "Nothing was read. Rename them."
+    )
 
 
 def test_one_bad_file_leaves_what_is_landed_of_the_others(folder):

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from config.errors import ConfigurationError
 from config.limits import MEMORY, THREADS
 from flows.duck import connect
 from flows.machine import memory_bytes, processors
@@ -43,6 +44,15 @@ def test_a_container_has_the_processors_that_it_is_given(cgroups, quota, most):
 
 def test_duckdb_gets_what_the_business_file_says_before_what_the_machine_has():
     assert settings(memory="2GiB", threads=1) == ("2.0 GiB", 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [(MEMORY, "lots"), (THREADS, "abc"), (THREADS, "0")])
+def test_a_limit_of_the_environment_that_is_none_is_told(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigurationError, match=f"^{name}: it is not .* Nothing was changed. Correct it, or leave it out.$"
+    ):
+        settings()
 
 
 def test_duckdb_gets_what_the_command_says_before_what_the_business_file_says(monkeypatch):

@@ -302,6 +302,24 @@ def ingested_counts(business) -> tuple[int, int, int, int]:
     return ingested(business).counts["shop"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "number"),
+    [
+        ("text", ("1a", "1b"), "cast(no as integer)"),
+        ("text", ("1a", "1b"), "strptime(no, '%d')"),
+        ("text", ("\N{NO-BREAK SPACE}", " "), "no"),
+        ("double precision", ("NaN", "NaN"), "no"),
+    ],
+)
+def test_a_row_whose_own_number_cannot_be_read_is_known_by_its_content(shop, kind, values, number):
+    shop.execute(
+        order(1, "2026-01-14 08:00"),
+        order(1, "2026-01-14 08:00", "11.00"),
+        f"alter table orders alter no type {kind} using case amount when 11 then '{values[0]}' else '{values[1]}' end::{kind}",
+    )
+    assert ingested_counts(firm(shop.source("orders", ORDERS | {"line_number": number}))) == (2, 2, 0, 0)
+
+
 @pytest.mark.parametrize("number", ["no", "nullif(no, 1)"])
 def test_a_row_whose_own_number_is_missing_is_known_by_its_content(shop, number):
     shop.execute(order(1, "2026-01-14 08:00"), order(1, "2026-01-14 08:00", "11.00"), "update orders set no = null")

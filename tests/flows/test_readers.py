@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from config.errors import SourceError
 from config.sources import Format, format_of
-from flows.readers import BrokenLine, forget_rejects, relation
+from flows.readers import BrokenLine, fault, forget_rejects, relation
 
 TABLE = [{"id": "a", "note": "x, y"}, {"id": "b", "note": None}]
 PLAIN = b'id,note\na,"x, y"\nb,\n'
@@ -262,7 +262,13 @@ AGAIN = "Nothing was read. Deliver the file again."
         (
             "a.json",
             b'[{"id": 1}, {"id"',
-            "it is not JSON lines or an array of objects (Invalid Input Error: Malformed JSON",
+            "it is not JSON lines or an array of objects (it ends before its array does). ",
+        ),
+        ("a.json", b'[{"id": 1},\n', "it is not JSON lines or an array of objects (it ends before its array does). "),
+        (
+            "a.json",
+            b'[{"id": 1}, {"id"]',
+            "it is not JSON lines or an array of objects (Invalid Input Error: Malformed",
         ),
         ("a.jsonl", b"1\n2\n", "it is not JSON lines or an array of objects (it holds no object with a key). "),
         ("a.parquet", b"id,note\n1,2\n", "it is not a whole Parquet file (Invalid Input Error: No magic bytes found"),
@@ -295,6 +301,16 @@ def test_a_truncated_parquet_file_is_refused(con, tmp_path):
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(SourceError, match="it is not a whole Parquet file"):
         rows_of(con, file, tmp_path / "scratch")
+
+
+def test_a_parquet_file_whose_text_is_not_utf_8_is_refused_without_the_text(con, tmp_path):
+    file = tmp_path / "a.parquet"
+    con.execute(f"copy (select 'JaneMiller' as id) to '{file}' (format parquet, compression uncompressed)")
+    file.write_bytes(file.read_bytes().replace(b"JaneMiller", b"JaneM\xfcller"))
+    with pytest.raises(duckdb.Error, match="is not valid UTF8") as refused:
+        rows_of(con, file, tmp_path / "scratch")
+    assert "Jane" in str(refused.value)
+    assert "Jane" not in fault(refused.value)
 
 
 FIELDS = st.text(st.sampled_from('ab,;"\n\r \té🦊'), max_size=5)

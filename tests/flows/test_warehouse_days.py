@@ -1,5 +1,6 @@
 """Days in the warehouse: periods of segments and standings, days that are taken back, copies that are exchanged."""
 
+import stat
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from config.tables import PUBLISHED
 from flows import package
 from flows.history import published_hashes, runs_before, standings_before
 from flows.publishing import publish
-from flows.warehouse import copied, exchange
+from flows.warehouse import Stamp, copied, exchange
 from tests.packages import ledger_row, tables
 
 FIRST = date(2026, 3, 1)
@@ -177,10 +178,12 @@ def test_a_package_that_goes_on_from_another_past_is_refused(tmp_path, warehouse
 def test_a_copy_that_was_changed_in_private_becomes_the_warehouse(tmp_path, warehouse):
     published(warehouse, tmp_path, *FOUR_DAYS[:2])
     copy = tmp_path / "private" / "copy.duckdb"
-    copied(warehouse, copy)
+    as_copied = copied(warehouse, copy)
     published(copy, tmp_path, *FOUR_DAYS[2:])
     assert periods(warehouse) == [("A", "client", 0, None), ("B", "customer", 0, None)]
-    exchange(copy, warehouse, "backfill", datetime.now(UTC))
+    warehouse.chmod(0o640)
+    exchange(copy, warehouse, as_copied, "backfill", datetime.now(UTC))
+    assert stat.S_IMODE(warehouse.stat().st_mode) == 0o640
     assert periods(warehouse) == periods(copy)
     assert list(published_hashes(warehouse)) == [day(0), day(1), day(2), day(5)]
 
@@ -188,12 +191,29 @@ def test_a_copy_that_was_changed_in_private_becomes_the_warehouse(tmp_path, ware
 def test_a_copy_does_not_take_the_place_of_what_was_published_since(tmp_path, warehouse):
     published(warehouse, tmp_path, FOUR_DAYS[0])
     copy = tmp_path / "copy.duckdb"
-    copied(warehouse, copy)
+    as_copied = copied(warehouse, copy)
     published(copy, tmp_path, FOUR_DAYS[1])
     published(warehouse, tmp_path, FOUR_DAYS[2])
+    assert_not_exchanged(copy, warehouse, as_copied)
+
+
+def test_a_copy_does_not_take_the_place_of_what_another_program_wrote_since(tmp_path, warehouse):
+    published(warehouse, tmp_path, FOUR_DAYS[0])
+    copy = tmp_path / "copy.duckdb"
+    as_copied = copied(warehouse, copy)
+    published(copy, tmp_path, FOUR_DAYS[1])
+    with duckdb.connect(str(warehouse)) as con:
+        con.execute("create table notes as select 'of another' as note")
+    assert_not_exchanged(copy, warehouse, as_copied)
+
+
+def assert_not_exchanged(copy: Path, warehouse: Path, as_copied: Stamp) -> None:
     before = warehouse.read_bytes()
-    with pytest.raises(WarehouseError, match=r"run run-2-2 published to it since .* Nothing was changed"):
-        exchange(copy, warehouse, "backfill", datetime.now(UTC))
+    with pytest.raises(
+        WarehouseError,
+        match=r"another run or program wrote to it since .*copy.duckdb was made of it\. Nothing was changed",
+    ):
+        exchange(copy, warehouse, as_copied, "backfill", datetime.now(UTC))
     assert warehouse.read_bytes() == before
 
 

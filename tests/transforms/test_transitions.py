@@ -44,6 +44,8 @@ def account(segment: str, because: str | None, before: str | None) -> tuple:
         ("client", "score", "customer", (AS_OF, "customer", "score")),
         ("client", "contract started", "prospect", (AS_OF, "prospect", "contract started")),
         ("customer", None, "client", (AS_OF, "client", "another line leads")),
+        ("customer", "first seen", "prospect", (AS_OF, "prospect", "first order")),
+        ("client", "first seen", "customer", (AS_OF, "customer", "another line leads")),
     ],
 )
 def test_an_account_has_a_history_of_its_own(segment, because, before, expected):
