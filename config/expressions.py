@@ -249,6 +249,27 @@ def plain_column(expression: str) -> str | None:
     return node.name if isinstance(node, exp.Column) else None
 
 
+def fixed_texts(expression: str) -> frozenset[str] | None:
+    """Return the texts that a literal, or a CASE of literals, can come out as; None where that depends on the source."""
+    return _texts(_parsed(expression))
+
+
+def _texts(node: exp.Expr) -> frozenset[str] | None:
+    match node:
+        case exp.Paren():
+            return _texts(node.this)
+        case exp.Null():
+            return frozenset()
+        case exp.Literal() if node.is_string:
+            return frozenset({node.name})
+        case exp.Case():
+            results = [branch.args["true"] for branch in node.args["ifs"]] + [node.args.get("default") or exp.Null()]
+            texts = [found for found in map(_texts, results) if found is not None]
+            return frozenset().union(*texts) if len(texts) == len(results) else None
+        case _:
+            return None
+
+
 def _sentence(expression: str, refusal: _Refusal) -> str:
     shown = expression if len(expression) <= MAX_SHOWN else f"{expression[:MAX_SHOWN]}..."
     return f"expression {shown!r}, character {refusal.position + 1}: {refusal}"

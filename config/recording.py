@@ -1,8 +1,8 @@
 """What a business records, as far as its configuration tells."""
 
-import re
 from collections.abc import Iterable
 
+from config.expressions import fixed_texts
 from config.rules import KINDS
 from config.settings import Sources
 
@@ -10,8 +10,8 @@ from config.settings import Sources
 def recorded(sources: Sources) -> frozenset[str]:
     """Return the conformed columns that any source maps, and the kinds of engagement that any source can bring.
 
-    A source whose `kind` is one fixed text brings that kind alone. One whose `is_bulk` is fixed to true brings none: bulk mail
-    is no contact.
+    A source whose `kind` is one fixed text, or chosen from such by a CASE, brings those kinds alone. One whose `is_bulk` is
+    fixed to true brings none: bulk mail is no contact.
     """
     columns = {column for source in (*sources.orders, *sources.engagements) for column in source.columns}
     kinds = {kind for source in sources.engagements for kind in _kinds(source.columns)}
@@ -21,8 +21,9 @@ def recorded(sources: Sources) -> frozenset[str]:
 def _kinds(columns: dict[str, str | list[str]]) -> Iterable[str]:
     if [text.lower() for text in _alternatives(columns.get("is_bulk", []))] == ["true"]:
         return ()
-    fixed = [re.fullmatch(r"'(\w+)'", text) for text in _alternatives(columns["kind"])]
-    return [found[1] for found in fixed if found] if all(fixed) else KINDS
+    fixed = [fixed_texts(text) for text in _alternatives(columns["kind"])]
+    texts = {text.strip().lower() for found in fixed if found is not None for text in found}
+    return KINDS if None in fixed else texts & set(KINDS)
 
 
 def _alternatives(expression: str | list[str]) -> list[str]:

@@ -39,7 +39,12 @@ ORDERS: Table = (
     Column("product_id", "VARCHAR", "id", "what was bought"),
     Column("category", "VARCHAR", "name", "kind of product"),
     Column("handler", "VARCHAR", "id", "who served the order"),
-    Column("channel", "VARCHAR", "name", "how it was ordered: web, shop, phone, ..."),
+    Column(
+        "channel",
+        "VARCHAR",
+        "name",
+        "how it was ordered, such as phone; web, online, app, marketplace, kiosk, self_service, shop and store are self-service",
+    ),
     Column("is_custom", "BOOLEAN", "flag", "bespoke, quoted or configured"),
     Column("is_recurring", "BOOLEAN", "flag", "under a contract, subscription or retainer"),
     Column("is_service", "BOOLEAN", "flag", "a professional service"),

@@ -130,6 +130,7 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
     """
     business, live_path = backfill.business, location(backfill.business)
     require_state(business)
+    business.state.mkdir(parents=True, exist_ok=True)
     what = f"the state of {business.business}"
     with held(business.state / "lock", what, backfill.run_id, backfill.started_at, backfill.wait_seconds):
         as_copied = copied(live_path, backfill.copy)

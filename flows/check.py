@@ -12,6 +12,7 @@ from config.settings import Business
 from config.sources import PostgresSource
 from flows import conform, landing
 from flows.duck import connect
+from flows.runs import new_run, require_state
 from flows.stages import ROLES
 from flows.warehouse import live, location
 
@@ -34,7 +35,10 @@ def checks(business: Business) -> list[Checked]:
         SourceError: a source cannot be read.
         GateRefused: more of the rows looked at are unfit than a run would let pass, or there is no order at all.
         WarehouseError: the warehouse cannot be read, or its directory not be written.
+        ConfigurationError: the day in the business file has not come, or the state cannot be written.
     """
+    new_run(business)  # which refuses a day that has not come
+    require_state(business)
     features = f"{len(business.ruler.features)} features, ruler {business.ruler.version}"
     return [Checked("configuration", features), _warehouse(business), *_sources(business)]
 

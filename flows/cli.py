@@ -35,7 +35,10 @@ Known = Annotated[
 Accept = Annotated[
     str | None, typer.Option(help="Why a change of segments beyond the gate's limit is right; kept in the ledger.")
 ]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day counted; without it, yesterday.")]
+Day = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Last day counted; without it, the business file's as_of, else yesterday."),
+]
 
 
 def main() -> None:

@@ -12,8 +12,11 @@ from config.errors import ConfigurationError, WarehouseError
 from config.rules import ROLL_UP
 from config.settings import Business
 from flows.warehouse import live, location, opened
+from transforms.decided import merges_in_force
 from transforms.reasons import in_words
 from transforms.score import contribution, contributions, log_odds_at
+
+TOLERANCE = 1e-6  # log-odds, so many more than the parts of a verdict can miss its score by
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,15 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
             for table in ("account_segments", "account_features", "account_segment_history")
         )
         if verdicts.is_empty():
+            into = next(
+                (each for each in merges_in_force(business.decided, present["as_of"]) if each.account_id == account),
+                None,
+            )
+            if into:
+                raise ConfigurationError(
+                    f"account {account!r} counts as {into.into!r} since {into.first_day}, by a merge in {business.decisions}. "
+                    "Ask for that one."
+                )
             known = con.sql("select distinct account_id from rapport.account_segments").pl()["account_id"]
             near = get_close_matches(account, known, n=1)
             raise ConfigurationError(
@@ -99,7 +111,15 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
         raise ConfigurationError(
             f"account {account!r} has no line {line!r}; its lines are {', '.join(verdicts['line'])}."
         )
-    return [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
+    found = [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
+    if any(
+        abs(each.base_points + sum(part.points for part in each.parts) - each.log_odds) > TOLERANCE for each in found
+    ):
+        raise WarehouseError(
+            f"warehouse {path}: its verdicts were given by another ruler {business.ruler.version} than this one. Nothing can be "
+            "explained. Run again, and give a ruler that you change another version."
+        )
+    return found
 
 
 def _explained(

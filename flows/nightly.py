@@ -28,7 +28,7 @@ from flows.form import NAME, BusinessName, Day, Moment, Reason, WaitSeconds
 from flows.report import Report, report
 from flows.resume import owned, sealed_before
 from flows.runs import CONFIG_DIRECTORY, EXAMPLE, Timing, at_work, business_file, new_run, run_stages
-from flows.stages import STAGES, Run, Stage, extract, publish, publish_sealed
+from flows.stages import STAGES, Run, Stage, extract, publish, publish_sealed, tidy
 from flows.stopping import stoppable
 
 RETRIED = (extract, publish, publish_sealed)
@@ -116,6 +116,8 @@ def segment_accounts(
                 found = report(run, costs[-1].did)
             finally:
                 show_work(run, costs)
+            if earlier:
+                tidy(run)
     except Exception as error:
         tell_stopped(business, error)
         raise

@@ -4,7 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
@@ -100,18 +100,16 @@ def today(business: Business, now: datetime | None = None) -> date:
 
 
 def require_state(business: Business) -> None:
-    """Makes the directory of a business's state where it is missing.
+    """Makes sure that a business's state can be kept where its file says.
 
     Raises:
-        ConfigurationError: it cannot be made, or not be written.
+        ConfigurationError: there is a file in its place, or the directory may not be made or written.
     """
-    can_be_written = False
-    with suppress(OSError):
-        business.state.mkdir(parents=True, exist_ok=True)
-        can_be_written = os.access(business.state, os.W_OK)
-    if not can_be_written:
+    place = business.state.resolve()
+    nearest = next(each for each in (place, *place.parents) if each.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise ConfigurationError(
-            f"state {business.state}: this directory cannot be made, or not be written. Nothing was changed. "
+            f"state {business.state}: {nearest} is no directory, or cannot be written. Nothing was changed. "
             "Give it another place, or the right to write."
         )
 
@@ -125,6 +123,7 @@ def at_work(run: Run) -> Generator[None]:
         ConfigurationError: a later day is published already, and this is no dry run; or the state cannot be written.
     """
     require_state(run.business)
+    run.business.state.mkdir(parents=True, exist_ok=True)
     what = f"the state of {run.business.business}"
     with held(run.business.state / "lock", what, run.run_id, run.started_at, run.wait_seconds):
         if not (run.dry_run or run.is_replay):

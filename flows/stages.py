@@ -295,6 +295,8 @@ def publish_sealed(run: Run) -> str:
     published = publish_package(
         run.package, run.warehouse, run.wait_seconds, run.is_replay, machine.memory_limit(run.business)
     )
+    if not published.changed:
+        return f"nothing changed: run {published.run_id} had been published before"
     return f"{published.rows['account_segments']:,} verdicts are live in {run.warehouse}"
 
 

@@ -29,7 +29,13 @@ def kinds(*sources: dict[str, object]) -> list[str]:
     ("columns", "expected"),
     [
         ({"kind": "type"}, sorted(KINDS)),
-        ({"kind": "case when bulk then 'campaign' else 'email' end"}, sorted(KINDS)),
+        ({"kind": "case when bulk then 'campaign' else 'Email' end"}, ["campaign", "email"]),
+        (
+            {"kind": "case type when 'a' then ('call') when 'b' then case when bulk then 'visit' end end"},
+            ["call", "visit"],
+        ),
+        ({"kind": "case when bulk then 'campaign' else type end"}, sorted(KINDS)),
+        ({"kind": ["'email'", "'call'"]}, ["call", "email"]),
         ({"kind": "'email'"}, ["email"]),
         ({"kind": " 'email' "}, ["email"]),
         ({"kind": ["type", "'email'"]}, sorted(KINDS)),

@@ -192,13 +192,15 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
     assert sentence.endswith(STANDS)
 
 
-@pytest.mark.parametrize("state", ["shop.csv", "/proc/state"])
+@pytest.mark.parametrize("state", ["shop.csv", "shop.csv/state"])
 def test_a_state_that_cannot_be_written_is_told(rapport, state):
     write_firm(state=state)
-    assert refused(rapport, 2) == (
-        f"state {state}: this directory cannot be made, or not be written. Nothing was changed. "
+    told = (
+        f"state {state}: {Path('shop.csv').resolve()} is no directory, or cannot be written. Nothing was changed. "
         "Give it another place, or the right to write."
     )
+    assert refused(rapport, 2) == told
+    assert rapport("check").err.strip() == told
 
 
 def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):

@@ -12,11 +12,12 @@ import duckdb
 import pytest
 from hypothesis import settings
 
-from config.errors import ChangeHeld, ConfigurationError, GateRefused
+from config.errors import ChangeHeld, ConfigurationError, GateRefused, WarehouseError
 from config.settings import load
 from flows.backfill import new_backfill, replay
 from flows.cli import main
 from flows.compare import compare
+from flows.explain import explanation
 from flows.runs import new_run
 from flows.warehouse import live
 from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
@@ -278,6 +279,10 @@ def test_a_merge_that_is_decided_late_is_a_fact_all_the_same(folder):
     night(2)
     told = [row[1:7] for row in content(folder)["segment_changes"] if row[0] == day(2)]
     assert ("A5", "*", "moved", "client", "customer", "accounts merged") in told
+    with pytest.raises(
+        ConfigurationError, match=rf"^account 'A6' counts as 'A5' since {day(0)}, by a merge in .*decisions"
+    ):
+        explanation(load(Path("firm.yaml")), "A6", None)
 
 
 def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder):
@@ -295,6 +300,15 @@ def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder)
     same = compare(load(Path("firm.yaml")), Path("quick.yaml"))
     assert (same.movers.height, same.moves.height) == (0, 0)
     assert (folder / "warehouse.duckdb").read_bytes() == before
+
+
+def test_a_ruler_that_was_changed_and_not_its_version_explains_nothing(folder):
+    written(folder)
+    night(0)
+    assert len(explanation(load(Path("firm.yaml")), "A1", None)) == 2
+    (folder / "quick.yaml").write_text((folder / "quick.yaml").read_text().replace("weight: 0.4", "weight: 0.5"))
+    with pytest.raises(WarehouseError, match=r"by another ruler quick-1 than this one\. Nothing can be explained"):
+        explanation(load(Path("firm.yaml")), "A1", None)
 
 
 def test_comparing_with_other_merges_judges_the_accounts_as_those_merge_them(folder):

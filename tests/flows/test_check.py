@@ -1,11 +1,12 @@
 """`rapport check`: it tells before the run what the run would stumble over, and leaves no trace."""
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from config.errors import GateRefused, SourceError, WarehouseError
+from config.errors import ConfigurationError, GateRefused, SourceError, WarehouseError
 from flows.check import SAMPLE_ROWS, Checked, checks
 from tests.ingest import EVENTS, ORDERS, csv, firm, source
 
@@ -36,6 +37,12 @@ def test_nothing_is_landed_or_published(folder):
     csv(folder, "shop.csv", HEADER, *GOOD)
     checks(firm(source("shop.csv")))
     assert [each.name for each in folder.iterdir()] == ["shop.csv"]
+
+
+def test_a_day_that_has_not_come_is_refused_as_by_a_run(folder):
+    csv(folder, "shop.csv", HEADER, *GOOD)
+    with pytest.raises(ConfigurationError, match=r"^as_of: 2999-12-31 lies in the future"):
+        checks(firm(source("shop.csv"), as_of=date(2999, 12, 31)))
 
 
 def test_only_the_first_rows_of_a_file_are_looked_at(folder):
