@@ -1,5 +1,6 @@
 """Why an account has its verdict, from the published tables."""
 
+import math
 from dataclasses import dataclass, fields
 from datetime import date
 from difflib import get_close_matches
@@ -16,7 +17,7 @@ from transforms.decided import merges_in_force
 from transforms.reasons import in_words
 from transforms.score import contribution, contributions, log_odds_at
 
-TOLERANCE = 1e-6  # log-odds, so many more than the parts of a verdict can miss its score by
+TOLERANCE = 1e-6  # points of the score, far more than rounding can move it
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,7 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
             f"account {account!r} has no line {line!r}; its lines are {', '.join(verdicts['line'])}."
         )
     found = [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
-    if any(
-        abs(each.base_points + sum(part.points for part in each.parts) - each.log_odds) > TOLERANCE for each in found
-    ):
+    if any(abs(_added_up(each) - each.score) > TOLERANCE for each in found):
         raise WarehouseError(
             f"warehouse {path}: its verdicts were given by another ruler {business.ruler.version} than this one. Nothing can be "
             "explained. Run again, and give a ruler that you change another version."
@@ -147,6 +146,11 @@ def _explained(
         log_odds=log_odds_at(verdict["score"]),
         enters_at=log_odds_at(ruler.verdict.enter),
     )
+
+
+def _added_up(found: Explanation) -> float:
+    """The score that the parts come to."""
+    return 100 / (1 + math.exp(-found.base_points - sum(part.points for part in found.parts)))
 
 
 def _leading_line(verdict: dict, verdicts: pl.DataFrame) -> str:
