@@ -227,6 +227,7 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
         if unchanged and _wanted(landing.role, source, before.available, here) == (before.columns, before.key):
             continue
         table = relation(con, here, file, _format(source, file), folder / "source.part")
+        table = table if table.columns else _without_rows(table, source)
         joined = _joined(table, lookups)
         available = tuple(joined.columns)
         columns, key = _wanted(landing.role, source, available, here)
@@ -249,6 +250,18 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
         )
         new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {landing.limit}", landed))
     return new
+
+
+def _without_rows(table: Relation, source: AnyFiles) -> Relation:
+    """A file that says nothing, not even what its columns are: those that the source reads, and no row."""
+    read = (each for mapped in source.columns.values() for each in ([mapped] if isinstance(mapped, str) else mapped))
+    names = [
+        *(name for each in read for name in source_columns(each)),
+        *(on for lookup in source.lookups for on in lookup.on),
+    ]
+    columns = dict.fromkeys({name.lower(): name for name in sorted(names)}.values(), "VARCHAR")
+    listed = ", ".join(f"cast(null as varchar) as {identifier(name)}" for name in columns)
+    return replace(table, columns=columns, sql=f"(select {listed} where false)")
 
 
 def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:

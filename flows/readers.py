@@ -56,8 +56,8 @@ class Relation:
     Attributes:
         where: role, source and file, for messages.
         kind: what the file is taken to be, for messages.
-        columns: its columns with their DuckDB types.
-        sql: a relation to select from.
+        columns: its columns with their DuckDB types; none of a JSON array without elements, which has no rows.
+        sql: a relation to select from; empty where there are no columns.
         broken: after `sql` was read, gives the lines that could not be.
         content: SQL of all that a row says; that of `columns` where None.
     """
@@ -296,6 +296,8 @@ def _json(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path)
         found = con.execute(f"select keys from ({keys}) group by keys").fetchall()
     except duckdb.Error as error:
         raise unreadable(where, kind, error) from error
+    if is_array and not found:
+        return Relation(where, kind, {}, "", list)
     # DuckDB knows no column without a name
     columns = sorted({key for (keys,) in found for key in keys or () if key})
     if not columns:

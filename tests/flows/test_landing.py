@@ -164,6 +164,23 @@ def test_a_file_that_is_gone_stays_counted(folder):
     assert column(ingested(business).orders, "order_id") == ["o1", "o2"]
 
 
+@pytest.mark.parametrize("empty", ["[]", " [ ]\n"])
+def test_a_day_without_events_may_be_an_empty_array_and_one_that_became_empty_has_no_rows(folder, empty):
+    row = {"id": "o1", "no": 1, "key": "k1", "at": "2026-01-05", "amount": 10}
+    (folder / "a.json").write_text(json.dumps([row]))
+    (folder / "b.json").write_text(empty)
+    csv(folder, "accounts.csv", "key,account_no", "k1,A")
+    shop = source(
+        "*.json", ORDERS | {"account_id": ["owner", "account_no"]}, lookups=[{"path": "accounts.csv", "on": ["key"]}]
+    )
+    business = firm(shop)
+    assert [batch.rows for batch in landed(business)] == [1, 0]
+    assert ingested(business).counts == {"shop": (1, 1, 0, 0)}
+    (folder / "a.json").write_text(empty)
+    assert [batch.rows for batch in landed(business, NEXT_NIGHT)] == [0]
+    assert ingested(business).counts == {"shop": (1, 0, 1, 0)}
+
+
 def test_a_clock_that_was_set_back_makes_no_later_version_an_earlier_one(folder):
     csv(folder, "shop.csv", HEADER, FIRST)
     business = firm(source("shop.csv"))
