@@ -45,7 +45,7 @@ def incoming(table: IncomingTable, quarantined_share: float, tolerated_share: fl
         quarantined_share: the share of all rows, 0 to 1, that may go to quarantine; more of those that came in is reported.
         tolerated_share: the share of the rows that came in, 0 to 1, that may go there with the rows of before counted too.
     """
-    mostly = {"mostly": round(1 - tolerated_share, 12)}
+    mostly = _but_for(tolerated_share)
     limit = f"{100 * tolerated_share:g}%"
     found = f"in {{unexpected:,}} of {{rows:,}} checked rows ({{share:.2%}}); the limit is {limit}"
     by_rule = tuple(
@@ -65,10 +65,15 @@ def incoming(table: IncomingTable, quarantined_share: float, tolerated_share: fl
     )
 
 
+def _but_for(share: float) -> dict[str, float]:
+    """The argument that lets a share of the rows fail."""
+    return {"mostly": round(1 - share, 12)}
+
+
 def _many_unfit(share: float) -> Check:
     return Check(
         "expect_column_values_to_be_null",
-        {"column": "reason", "mostly": round(1 - share, 12)},
+        {"column": "reason"} | _but_for(share),
         "warning",
         f"{{unexpected:,}} of the {{rows:,}} new rows ({{share:.2%}}) are unfit; above {100 * share:g}% look whether the source changed",
     )

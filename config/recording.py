@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from config.expressions import fixed_texts
 from config.rules import KINDS
 from config.settings import Sources
+from config.sources import alternatives
 
 
 def recorded(sources: Sources) -> frozenset[str]:
@@ -19,12 +20,8 @@ def recorded(sources: Sources) -> frozenset[str]:
 
 
 def _kinds(columns: dict[str, str | list[str]]) -> Iterable[str]:
-    if [text.lower() for text in _alternatives(columns.get("is_bulk", []))] == ["true"]:
+    if [text.strip().lower() for text in alternatives(columns.get("is_bulk", []))] == ["true"]:
         return ()
-    fixed = [fixed_texts(text) for text in _alternatives(columns["kind"])]
+    fixed = [fixed_texts(text) for text in alternatives(columns["kind"])]
     texts = {text.strip().lower() for found in fixed if found is not None for text in found}
     return KINDS if None in fixed else texts & set(KINDS)
-
-
-def _alternatives(expression: str | list[str]) -> list[str]:
-    return [text.strip() for text in ([expression] if isinstance(expression, str) else expression)]

@@ -39,6 +39,11 @@ _FORMATS: dict[str, Format] = {
 _Columns = dict[str, str | list[str]]
 
 
+def alternatives(mapped: str | list[str]) -> list[str]:
+    """The expressions that a column may be read from, the first choice first."""
+    return [mapped] if isinstance(mapped, str) else mapped
+
+
 def format_of(path: str) -> Format:
     """Return the format that the end of a path or glob tells, compressed by gzip (.gz) or not.
 

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.errors import SourceError
 from config.expressions import scalar_sql, source_columns
-from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, format_of
+from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, alternatives, format_of
 from config.tables import CONTENT_KEYS
 from flows import postgres
 from flows.duck import identifier, literal, parquet, rows
@@ -254,7 +254,7 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
 
 def _without_rows(table: Relation, source: AnyFiles) -> Relation:
     """A file that says nothing, not even what its columns are: those that the source reads, and no row."""
-    read = (each for mapped in source.columns.values() for each in ([mapped] if isinstance(mapped, str) else mapped))
+    read = (each for mapped in source.columns.values() for each in alternatives(mapped))
     names = [
         *(name for each in read for name in source_columns(each)),
         *(on for lookup in source.lookups for on in lookup.on),
@@ -392,14 +392,12 @@ def resolved(columns: dict[str, str | list[str]], available: Sequence[str], wher
     lowered = {name.lower() for name in available}
     chosen, faults = {}, []
     for ours, mapped in columns.items():
-        alternatives = [mapped] if isinstance(mapped, str) else mapped
-        fitting = [each for each in alternatives if {name.lower() for name in source_columns(each)} <= lowered]
+        choices = alternatives(mapped)
+        fitting = [each for each in choices if {name.lower() for name in source_columns(each)} <= lowered]
         if fitting:
             chosen[ours] = fitting[0]
         else:
-            missing = sorted(
-                {name for each in alternatives for name in source_columns(each) if name.lower() not in lowered}
-            )
+            missing = sorted({name for each in choices for name in source_columns(each) if name.lower() not in lowered})
             near = [hit for name in missing for hit in get_close_matches(name, available, n=1)]
             hint = f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
             faults.append(f"{where}: there is no column {', '.join(missing)}, which {ours} is read from.{hint}")

@@ -25,13 +25,8 @@ def with_history(whole: pl.DataFrame, standings: pl.DataFrame, as_of: date) -> p
     is_new, changed = pl.col("old_segment").is_null(), pl.col("segment") != pl.col("old_segment")
     # a line that is new may lead an account that is not
     is_first_order = (pl.col("old_segment") == "prospect") & (pl.col("because") == "first seen")
-    by_line = (
-        pl.when(is_first_order)
-        .then(pl.lit("first order"))
-        .when(pl.col("because") == "first seen")
-        .then(pl.lit("another line leads"))
-        .otherwise(pl.coalesce("because", pl.lit("another line leads")))
-    )
+    known = pl.coalesce(pl.col("because").replace("first seen", None), pl.lit("another line leads"))
+    by_line = pl.when(is_first_order).then(pl.lit("first order")).otherwise(known)
     return (
         whole.join(before, on="account_id", how="left", maintain_order="left")
         .with_columns(
