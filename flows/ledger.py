@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 import duckdb
 
-from flows.duck import materialise, rows, statement
+from flows.duck import literal, materialise, rows, statement
 from flows.state import use
 from transforms import purchases
 from transforms.purchases import PurchaseModels, as_record, fitted_until, from_record, histories
@@ -41,10 +41,12 @@ DAY_TABLES = {
     "contact_days": DayTable(("account_id", "line", "contact_day"), "events"),
 }
 ANSWER_DAYS = 7
+CONVERSATION_DAYS = 30
+"""How long a conversation stays open without a personal event."""
 GONE = "batch in (select batch from before.batches)"
 LEDGER_TABLES = (*DAY_TABLES, "conversation_days")
-ROW_VIEWS = (*ROLES, "order_lines", "contacts")
-"""The views on the rows that stand, each after those that it reads."""
+LEDGER_VIEWS = (*ROLES, "order_lines")
+"""The views on the rows that stand from which the `DAY_TABLES` are made, each after those that it reads."""
 REDUCED = {
     "purchase_histories": ("features/purchase_histories",),
     "account_statistics": (
@@ -71,6 +73,7 @@ def days_of(as_of: date) -> dict[str, object]:
     return {
         "as_of": as_of,
         "year_from": as_of - timedelta(days=364),
+        "conversations_from": as_of - timedelta(days=364 + CONVERSATION_DAYS),
         "answered_until": as_of - timedelta(days=ANSWER_DAYS),
         "two_years_from": as_of - timedelta(days=729),
         "first_month": date(months // 12, months % 12 + 1, 1),
@@ -102,23 +105,24 @@ def _recall(con: duckdb.DuckDBPyConnection, role: str, unit: str) -> None:
         con.execute(f"insert into after.checked_{role} select * from before.{kept}_{role} where not {GONE}")
 
 
-def make_ledger(con: duckdb.DuckDBPyConnection) -> None:
-    """Makes the ledger of a new state."""
+def make_ledger(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    """Makes the ledger of a new state, for runs as of a day and later ones."""
     use(con, "state.main", "work.main")
-    for name in ROW_VIEWS:
+    for name in LEDGER_VIEWS:
         materialise(con, f"staging/{name}", kind="view")
-    for name in LEDGER_TABLES:
+    for name in DAY_TABLES:
         materialise(con, f"ledger/{name}")
-    for name in ROW_VIEWS:
+    for name in LEDGER_VIEWS:
         con.execute(f"drop view {name}")
+    _converse_from(con, as_of)
     con.execute("insert into batches select * from work.after.batches")
 
 
-def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
+def add_to_ledger(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     """Puts a night's rows into the state and adds them to its ledger, all of it or nothing."""
     for schema in ("before", "after"):
         use(con, f"work.{schema}")
-        for name in (*ROLES, "order_lines"):
+        for name in LEDGER_VIEWS:
             materialise(con, f"staging/{name}", kind="view")
         for name in DAY_TABLES:
             materialise(con, f"ledger/{name}")
@@ -133,10 +137,12 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection) -> None:
     _replace(con, "batches", "before.batches", ("batch",), "after.batches")
     for name, table in DAY_TABLES.items():
         _replace(con, name, f"after.touched_{name}", table.key, f"after.new_{name}")
-    _converse(con)
+    _converse(con, as_of)
     _note_due(con)
     con.execute("commit")
     _leave(con, "memory.near")
+    if rows(con, f"state.conversed where conversations_from > {_conversations_from(as_of)}"):
+        _converse_from(con, as_of)
 
 
 def reduce(con: duckdb.DuckDBPyConnection, name: str, as_of: date) -> None:
@@ -272,12 +278,38 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     use(con, "work.main", "memory.near")
 
 
-def _converse(con: duckdb.DuckDBPyConnection) -> None:
+def _converse_from(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    """Makes the conversations of a state, as far back as they count on a day; before that they cost and tell nothing."""
+    first = _conversations_from(as_of)
+    con.execute("create schema memory.conversing")
+    use(con, "memory.conversing")
+    con.execute(
+        "create view checked_engagements as "
+        f"select * from state.checked_engagements where occurred_on >= {first}"
+    )
+    for name in ("engagements", "contacts"):
+        materialise(con, f"staging/{name}", kind="view")
+    materialise(con, "ledger/conversation_days", schema="state.main")
+    con.execute(f"create or replace table state.conversed as select {first} as conversations_from")
+    _leave(con, "memory.conversing")
+
+
+def _conversations_from(as_of: date) -> str:
+    """The first day on which conversations count, as SQL."""
+    return f"date {literal(str(days_of(as_of)['conversations_from']))}"
+
+
+def _converse(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     same = "old.account_id = days.account_id and old.line = days.line and old.day = days.contact_day"
     con.execute(f"delete from state.conversation_days as days using affected_days as old where {same}")
     found = statement("ledger/conversation_days")
     con.execute(
         f"insert into state.conversation_days select days.* from ({found}) as days semi join affected_days as old on {same}"
+    )
+    first = _conversations_from(as_of)
+    con.execute(f"update state.conversed set conversations_from = greatest(conversations_from, {first})")
+    con.execute(
+        "delete from state.conversation_days where contact_day < (select conversations_from from state.conversed)"
     )
 
 

@@ -193,9 +193,9 @@ def ledger(run: Run) -> str:
     """Adds the rows up to account-days."""
     with _work(run) as con:
         if state.is_night(run.folder):
-            ledgers.add_to_ledger(con)
+            ledgers.add_to_ledger(con, run.as_of)
         else:
-            ledgers.make_ledger(con)
+            ledgers.make_ledger(con, run.as_of)
         counts = {name: rows(con, f"state.{name}") for name in ledgers.LEDGER_TABLES}
     return _listed(counts)
 

@@ -13,7 +13,7 @@ from config.scoring import Ruler
 from config.tables import ENGAGEMENTS, ORDERS, Column, Table
 from flows.conform import keep_latest
 from flows.duck import materialise
-from flows.ledger import DAILY, LEDGER_TABLES, REDUCED, ROLES, ROW_VIEWS, days_of
+from flows.ledger import DAILY, LEDGER_TABLES, REDUCED, ROLES, days_of
 from tests import oracle
 from transforms.features import relationship_features
 from transforms.holding import NO_OVERRIDES, NO_STANDINGS
@@ -33,7 +33,8 @@ MODELS = PurchaseModels(
 )
 
 STATEMENTS = (
-    *(f"staging/{name}" for name in ROW_VIEWS if name not in ROLES),
+    "staging/order_lines",
+    "staging/contacts",
     *(f"ledger/{name}" for name in LEDGER_TABLES),
     *REDUCED["account_statistics"],
     *DAILY,

@@ -6,7 +6,7 @@ with days as (
         *,
         lag(contact_day) over (partition by account_id, line order by contact_day) as day_before
     from conversation_days
-    where contact_day >= $year_from - 30 and contact_day <= $as_of
+    where contact_day >= $conversations_from and contact_day <= $as_of
 ),
 
 opened as (

@@ -32,6 +32,7 @@ STAGES = (extract, check_incoming, conform_rows, ledger, models, features)
 KEPT = (
     *(f"{kept}_{role}" for kept in ("checked", "superseded") for role in ROLES),
     *LEDGER_TABLES,
+    "conversed",
     "quarantine",
     "purchase_histories",
     "account_statistics",
@@ -221,6 +222,16 @@ def test_an_answer_that_is_taken_back_no_longer_counts(tmp_path):
     sent, reply = event(0, "sent", direction="outbound"), event(2, "reply")
     found = nightly(tmp_path, [sent], [reply], [reply | {"kind": "survey", "updated_at": datetime(2025, 2, 1)}])
     assert [row[3:5] for row in found["conversation_days"]] == [(1, 0)]
+
+
+def test_conversations_are_kept_as_far_back_as_they_count_on_an_earlier_day_too(tmp_path):
+    write(tmp_path, "orders", "a", [order(SENT, order_id="o1", account_id="A", line="law")])
+    for number, (days, kept) in enumerate([(394, [0, 20]), (395, [20]), (394, [0, 20]), (393, [0, 20]), (440, [])]):
+        write(tmp_path, "engagements", f"{number}", [event(0, "e1"), event(20, "e2"), event(20, f"late {number}")])
+        run = run_of(sources(tmp_path), SENT + timedelta(days=days))
+        found = outcome(run)
+        assert [(row[2] - SENT).days for row in found["conversation_days"]] == kept
+        assert_same(found, rebuilt(run))
 
 
 def test_a_return_that_a_later_night_brings_counts_on_the_day_of_its_order(tmp_path):
