@@ -128,7 +128,7 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
             materialise(con, f"ledger/{name}")
     for name, table in DAY_TABLES.items():
         con.execute(f"create table after.new_{name} as {_added_up(con, name, table)}")
-    _look_around(con)
+    _look_around(con, as_of)
     con.execute("begin")
     for role in ROLES:
         for kept in (f"checked_{role}", f"superseded_{role}"):
@@ -250,7 +250,7 @@ def _added_up(con: duckdb.DuckDBPyConnection, name: str, table: DayTable) -> str
     )
 
 
-def _look_around(con: duckdb.DuckDBPyConnection) -> None:
+def _look_around(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     """Prepares `near`: the events near days on which a night touches conversations, as they stand after it.
 
     Whether a message was answered depends on the `ANSWER_DAYS` after it. So what changes on a day changes that many days
@@ -258,7 +258,8 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     """
     con.execute("create schema memory.near")
     use(con, "memory.near")
-    personal = "select account_id, line, occurred_on from work.{}.engagements where is_personal and not is_referral"
+    counts = f"occurred_on >= {_conversations_from(as_of)}"
+    personal = f"select account_id, line, occurred_on from work.{{}}.engagements where is_personal and not is_referral and {counts}"
     con.execute(f"create table touched_days as {personal.format('before')} union {personal.format('after')}")
     for name, first, last in (("affected_days", -ANSWER_DAYS, 0), ("near_days", -ANSWER_DAYS, ANSWER_DAYS)):
         con.execute(
@@ -269,7 +270,7 @@ def _look_around(con: duckdb.DuckDBPyConnection) -> None:
     near = f"semi join near_days as near on {same}"
     con.execute(
         "create view checked_engagements as "
-        f"select * from (select events.* from state.checked_engagements as events {near}) "
+        f"select * from (select events.* from state.checked_engagements as events {near} where {counts}) "
         "anti join work.before.checked_engagements using (batch, position) "
         f"union all select events.* from work.after.checked_engagements as events {near}"
     )
@@ -284,8 +285,7 @@ def _converse_from(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     con.execute("create schema memory.conversing")
     use(con, "memory.conversing")
     con.execute(
-        "create view checked_engagements as "
-        f"select * from state.checked_engagements where occurred_on >= {first}"
+        f"create view checked_engagements as select * from state.checked_engagements where occurred_on >= {first}"
     )
     for name in ("engagements", "contacts"):
         materialise(con, f"staging/{name}", kind="view")
