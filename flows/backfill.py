@@ -18,8 +18,7 @@ from config.rules import ROLL_UP
 from config.settings import Business
 from flows.gates import Change, beyond_limit
 from flows.history import published_hashes, runs_before
-from flows.lock import held
-from flows.runs import Timing, new_run, require_state, run_stages, today
+from flows.runs import Timing, new_run, run_stages, state_held, today
 from flows.stages import STAGES, Run, Stage, extract, tidy
 from flows.warehouse import copied, exchange, exists, location, opened
 
@@ -129,10 +128,7 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         RapportError: as the stages do.
     """
     business, live_path = backfill.business, location(backfill.business)
-    require_state(business)
-    business.state.mkdir(parents=True, exist_ok=True)
-    what = f"the state of {business.business}"
-    with held(business.state / "lock", what, backfill.run_id, backfill.started_at, backfill.wait_seconds):
+    with state_held(business, backfill.run_id, backfill.started_at, backfill.wait_seconds):
         as_copied = copied(live_path, backfill.copy)
         before, days = published_hashes(live_path), backfill.days
         for day in days:

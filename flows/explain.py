@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, fields
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 
 import polars as pl
@@ -18,6 +17,12 @@ from transforms.reasons import in_words
 from transforms.score import contribution, contributions, log_odds_at
 
 TOLERANCE = 1e-6  # points of the score, far more than rounding can move it
+ALIKE = 0.8  # similarity of Jaro and Winkler, 0 to 1, from which on an account may be the one that was meant
+NEAREST = """
+    select account_id from rapport.account_segments
+    where line = $whole and jaro_winkler_similarity(account_id, $account) >= $alike
+    order by jaro_winkler_similarity(account_id, $account) desc, account_id limit 1
+"""
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,9 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
                     f"account {account!r} counts as {into.into!r} since {into.first_day}, by a merge in {business.decisions}. "
                     "Ask for that one."
                 )
-            known = con.sql("select distinct account_id from rapport.account_segments").pl()["account_id"]
-            near = get_close_matches(account, known, n=1)
+            near = con.execute(NEAREST, {"account": account, "alike": ALIKE, "whole": ROLL_UP}).fetchall()
             raise ConfigurationError(
-                f"there is no account {account!r} in {path}.{f' Did you mean {near[0]!r}?' if near else ''}"
+                f"there is no account {account!r} in {path}.{f' Did you mean {near[0][0]!r}?' if near else ''}"
             )
     wanted = verdicts if line is None else verdicts.filter(pl.col("line") == line)
     if wanted.is_empty():

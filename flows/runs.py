@@ -115,6 +115,20 @@ def require_state(business: Business) -> None:
 
 
 @contextmanager
+def state_held(business: Business, run_id: str, started_at: datetime, wait_seconds: float) -> Generator[None]:
+    """Holds a business's state for one run, or one backfill; made if it is missing.
+
+    Raises:
+        Busy: another one holds it.
+        ConfigurationError: it cannot be written.
+    """
+    require_state(business)
+    business.state.mkdir(parents=True, exist_ok=True)
+    with held(business.state / "lock", f"the state of {business.business}", run_id, started_at, wait_seconds):
+        yield
+
+
+@contextmanager
 def at_work(run: Run) -> Generator[None]:
     """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays.
 
@@ -122,10 +136,7 @@ def at_work(run: Run) -> Generator[None]:
         Busy: another run holds it.
         ConfigurationError: a later day is published already, and this is no dry run; or the state cannot be written.
     """
-    require_state(run.business)
-    run.business.state.mkdir(parents=True, exist_ok=True)
-    what = f"the state of {run.business.business}"
-    with held(run.business.state / "lock", what, run.run_id, run.started_at, run.wait_seconds):
+    with state_held(run.business, run.run_id, run.started_at, run.wait_seconds):
         if not (run.dry_run or run.is_replay):
             _refuse_past_day(run)
         yield

@@ -161,9 +161,11 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
         console.print(
             f"since {each.segment_since}{before}; evidence {each.evidence:.0%}; as of {each.as_of}; to do: {each.treatment}"
         )
-        console.print(each.reasons)
         for period in each.history:
             console.print(f"  {period.valid_from} to {period.valid_to or 'now'}: {period.segment}, {period.because}")
+        if each.line != each.leading_line and any(other.line == each.leading_line for other in found):
+            continue
+        console.print(each.reasons)
         table = Table("counts", "because", box=None, pad_edge=False)
         table.columns[0].justify = "right"
         table.add_row(f"{each.base_points:+.2f}", "base of the ruler")

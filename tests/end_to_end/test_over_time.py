@@ -19,6 +19,7 @@ from flows.cli import main
 from flows.compare import compare
 from flows.explain import explanation
 from flows.runs import new_run
+from flows.terminal import print_explanation
 from flows.warehouse import live
 from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
 from tests.ingest import csv, source
@@ -309,6 +310,26 @@ def test_a_ruler_that_was_changed_and_not_its_version_explains_nothing(folder):
     (folder / "quick.yaml").write_text((folder / "quick.yaml").read_text().replace("weight: 0.4", "weight: 0.5"))
     with pytest.raises(WarehouseError, match=r"by another ruler quick-1 than this one\. Nothing can be explained"):
         explanation(load(Path("firm.yaml")), "A1", None)
+
+
+def test_an_account_that_is_not_there_may_be_one_that_is_called_nearly_so(folder):
+    written(folder)
+    night(0)
+    with pytest.raises(ConfigurationError, match=r"there is no account 'A11' in .*\. Did you mean 'A1'\?$"):
+        explanation(load(Path("firm.yaml")), "A11", None)
+    with pytest.raises(ConfigurationError, match=r"there is no account 'B-77' in .*warehouse\.duckdb\.$"):
+        explanation(load(Path("firm.yaml")), "B-77", None)
+
+
+def test_the_reasons_of_a_line_are_not_told_again_of_the_account_as_a_whole(folder, capsys):
+    written(folder)
+    night(0)
+    found = explanation(load(Path("firm.yaml")), "A1", None)
+    print_explanation(found, as_json=False)
+    both = capsys.readouterr().out
+    assert [both.count(text) for text in ("as a whole (by its line ", "For client: ", "base of the ruler")] == [1, 1, 1]
+    print_explanation([each for each in found if each.line == "*"], as_json=False)
+    assert capsys.readouterr().out.count("For client: ") == 1
 
 
 def test_comparing_with_other_merges_judges_the_accounts_as_those_merge_them(folder):
