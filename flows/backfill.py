@@ -44,7 +44,7 @@ class Backfill:
         steps: the days asked for, in order.
         run_id: its name, while it holds the state and the warehouse.
         started_at: when it began, UTC.
-        known_at: count only what had reached the pipeline by then, UTC; None counts all.
+        known_at: for the days asked for, count only what had reached the pipeline by then, UTC; None counts all.
         accept_change: why a change beyond the gate's limit is right; None lets the gate hold it.
         wait_seconds: how long to wait for another run.
     """
@@ -85,7 +85,7 @@ def new_backfill(
         since: the first day.
         until: the last day at most; the last one is the last of the steps that does not pass it.
         every: the step. A month after the 31st is the last day of a month that has none.
-        known_at: count only what had reached the pipeline by then, UTC; None counts all.
+        known_at: for days up to the last step, count only what had reached the pipeline by then, UTC; None counts all.
         accept_change: why a change beyond the gate's limit is right.
         wait_seconds: how long to wait for another run.
 
@@ -143,7 +143,8 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
 
 
 def _run(backfill: Backfill, day: date) -> Run:
-    run = new_run(backfill.business, as_of=day, known_at=backfill.known_at, accept_change=backfill.accept_change)
+    known_at = backfill.known_at if day <= backfill.steps[-1] else None
+    run = new_run(backfill.business, as_of=day, known_at=known_at, accept_change=backfill.accept_change)
     return replace(run, replay_in=backfill.copy)
 
 

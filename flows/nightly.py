@@ -184,8 +184,8 @@ def backfill_accounts(
         until: The last day at most.
         business: The business: one of the files in the configuration directory, without `.yaml`.
         every: The step from one day to the next.
-        known_at: Count only what had reached the pipeline by then; without a zone, a time of the business's. Left empty,
-            all that has arrived.
+        known_at: Count only what had reached the pipeline by then, for the days asked for; without a zone, a time of the
+            business's. Left empty, all that has arrived.
         accept_change: Why more accounts than the gate allows may have another segment in the end. Left empty, such a
             backfill is held.
         wait_seconds: How long to wait for another run of the same business, in seconds.

@@ -184,6 +184,21 @@ def test_a_night_is_repeated_as_it_was_known_or_with_the_late_rows(folder):
     assert known[0] < known[1] and known[2] == then
 
 
+def test_a_backfill_of_what_was_known_leaves_later_days_what_came_since(folder):
+    written(folder, sources={"orders": [source("*.csv", COLUMNS)], "engagements": []})
+    for number in (0, 1):
+        night(number)
+    then = known_now()
+    csv(folder, "late.csv", HEADER, f"late,1,A2,law,{day(1)} 11:00,900,false")
+    night(2)
+    before = content(folder)
+    as_known = new_backfill(load(Path("firm.yaml")), day(0), day(1), "day", known_at=then)
+    assert [each.as_of for each in replay(as_known)] == [day(0), day(1), day(2)]
+    assert content(folder) == before
+    backfilled(0, 1)
+    assert content(folder) != before
+
+
 def test_too_much_change_is_held_until_somebody_says_why(folder, capsys):
     gates = {"changed_share": 0.05}
     written(folder, gates=gates)
