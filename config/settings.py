@@ -225,6 +225,11 @@ def with_ruler(business: Business, path: Path) -> Business:
     return business.model_copy(update={"ruler": ruler})
 
 
+def or_bundled(path: Path) -> Path:
+    """Return the path, or where there is no such file the bundled one that is called so, as `scoring/mixed.yaml`."""
+    return path if path.exists() or not (_BUNDLED / path).is_file() else _BUNDLED / path
+
+
 def is_ruler(path: Path) -> bool:
     """Whether a YAML file is a ruler rather than a business file.
 

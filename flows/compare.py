@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from config.decisions import Merge
-from config.settings import Business, is_ruler, load, with_ruler
+from config.settings import Business, is_ruler, load, or_bundled, with_ruler
 from flows.history import standings_before
 from flows.runs import at_work, new_run
 from flows.stages import STAGES, Run, features
@@ -50,13 +50,14 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
 
     Args:
         business: the business as it is.
-        against: another business file, or another ruler alone.
+        against: another business file, or another ruler alone, of the bundled ones too.
         as_of: the day; the last one published where not given, else the one that a run would take.
 
     Raises:
         ConfigurationError: the other file is wrong.
     """
-    other = with_ruler(business, against) if is_ruler(against) else load(against)
+    file = or_bundled(against)
+    other = with_ruler(business, file) if is_ruler(file) else load(file)
     present = live(location(business))
     run = new_run(business, as_of=as_of or (present["as_of"] if present else None), dry_run=True)
     with at_work(run):

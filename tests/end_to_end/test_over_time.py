@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import duckdb
@@ -316,6 +317,19 @@ def test_comparing_says_who_would_move_and_by_what_and_publishes_nothing(folder)
     same = compare(load(Path("firm.yaml")), Path("quick.yaml"))
     assert (same.movers.height, same.moves.height) == (0, 0)
     assert (folder / "warehouse.duckdb").read_bytes() == before
+
+
+def test_comparing_finds_the_bundled_rulers(folder):
+    written(folder)
+    night(0)
+    business = load(Path("firm.yaml"))
+    found = compare(business, Path("scoring/retail.yaml"))
+    assert found.movers.height > 0
+    with as_file(files("config") / "scoring/retail.yaml") as file:
+        assert found.movers.equals(compare(business, file).movers)
+    (folder / "scoring").mkdir()
+    (folder / "scoring/retail.yaml").write_text((folder / "quick.yaml").read_text())
+    assert compare(business, Path("scoring/retail.yaml")).movers.is_empty()
 
 
 def test_a_ruler_that_was_changed_and_not_its_version_explains_nothing(folder):
