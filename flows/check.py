@@ -11,6 +11,7 @@ from config.errors import GateRefused, WarehouseError
 from config.settings import Business
 from config.sources import PostgresSource
 from flows import conform, landing
+from flows.batches import Batch
 from flows.duck import connect
 from flows.runs import new_run, require_state
 from flows.stages import ROLES
@@ -70,9 +71,7 @@ def _sources(business: Business) -> list[Checked]:
     return found
 
 
-def _looked_at(
-    con: duckdb.DuckDBPyConnection, business: Business, role: str, where: str, batches: list[landing.Batch]
-) -> str:
+def _looked_at(con: duckdb.DuckDBPyConnection, business: Business, role: str, where: str, batches: list[Batch]) -> str:
     """What was found among the rows looked at.
 
     Raises:

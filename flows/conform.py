@@ -13,9 +13,12 @@ from config.errors import SourceError
 from config.expressions import moment_sql, plain_column, scalar_sql, source_columns
 from config.rules import INCOMING, RULES, Rule
 from config.settings import Business
-from config.tables import ENGAGEMENTS, ORDERS, Column, Table
+from config.sources import Source
+from config.tables import CONTENT_KEYS, ENGAGEMENTS, ORDERS, Column, Table
+from flows.batches import Batch, verify
 from flows.duck import identifier, literal, materialise, parquet, rows
-from flows.landing import CONTENT_KEYS, ROW_KEY, Batch, Source, not_computed, resolved, text, verify
+from flows.landing import not_computed, resolved
+from flows.values import ROW_KEY, text
 
 DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
 TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}

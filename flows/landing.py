@@ -22,26 +22,18 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
-from pydantic import TypeAdapter, ValidationError
 
 from config.errors import SourceError
 from config.expressions import scalar_sql, source_columns
 from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, alternatives, format_of
 from config.tables import CONTENT_KEYS
 from flows import postgres
+from flows.batches import Batch, TableRead, batches, current, verify, write_manifest
+from flows.disk import sha256_of
 from flows.duck import identifier, literal, parquet, rows
-from flows.readers import (
-    FRACTIONAL,
-    ROW_KEY,
-    BrokenLine,
-    Relation,
-    content,
-    fault,
-    forget_rejects,
-    not_landed,
-    relation,
-    unreadable,
-)
+from flows.lookups import read_lookups, with_lookups
+from flows.readers import BrokenLine, Relation, columns_told, fault, forget_rejects, not_landed, relation, unreadable
+from flows.values import ROW_KEY, content, text
 
 RESERVED = {
     ROW_KEY,
@@ -54,100 +46,7 @@ RESERVED = {
 }
 """Names that no landed column may have."""
 
-SHOWN = 30
-
 NOT_READ = "Nothing was read from it. Correct the mapping or the source, or give the column a list of alternatives."
-
-
-@dataclass(frozen=True)
-class TableRead:
-    """What of a table a batch holds.
-
-    Attributes:
-        table: the table, with its database.
-        cursor: the column that tells what is new; None where each night reads the whole table.
-        since: the condition by which only new and late rows were read; None for the whole table.
-        high: the highest value of the cursor so far, as text; None where there was none.
-    """
-
-    table: str
-    cursor: str | None
-    since: str | None
-    high: str | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A landed batch: one version of one file of a source, or what one night read of a table.
-
-    Attributes:
-        role: orders or engagements.
-        source: name of the source.
-        batch: id, a hash of what was read.
-        origin: the file it came from, or the table and when it was read.
-        origin_sha256: of that file and of its lookups; empty for a table.
-        file_sha256: of that file alone; empty for a table.
-        available: the columns that it and its lookups had.
-        key: the expression of the row's own key, see `CONTENT_KEYS`.
-        columns: the source columns landed.
-        known_at: when it was landed, UTC.
-        delivered_at: when its file first came as it is, UTC: what is landed again comes no later for that. Of two versions
-            of a row the one delivered later stands; files that are landed together count in the order of their names.
-        types: their DuckDB types.
-        rows: rows landed.
-        broken_lines: lines that could not be read; they stand in a second file beside the batch.
-        sha256: of the landed Parquet file.
-        broken_sha256: of the file with the broken lines; empty where there is none.
-        table: what it holds of a table; None for a file.
-    """
-
-    role: str
-    source: str
-    batch: str
-    origin: str
-    origin_sha256: str
-    file_sha256: str
-    available: tuple[str, ...]
-    key: str | None
-    columns: tuple[str, ...]
-    known_at: datetime
-    delivered_at: datetime
-    types: tuple[str, ...] = ()
-    rows: int = 0
-    broken_lines: int = 0
-    sha256: str = ""
-    broken_sha256: str = ""
-    table: TableRead | None = None
-
-    @property
-    def where(self) -> str:
-        """Role, source and origin, for messages."""
-        return f"{self.role} (source {self.source}), {'table' if self.table else 'file'} {self.origin}"
-
-    @property
-    def read(self) -> int:
-        """All that was read: rows and broken lines."""
-        return self.rows + self.broken_lines
-
-    def path(self, landed: Path) -> Path:
-        """The batch's Parquet file."""
-        return landed / self.source / f"{self.batch}.parquet"
-
-    def broken_path(self, landed: Path) -> Path:
-        """The lines of the batch that could not be read."""
-        return landed / self.source / f"{self.batch}.broken"
-
-
-_MANIFEST = TypeAdapter(Batch)
-
-
-@dataclass(frozen=True)
-class _Lookup:
-    """A lookup as a temporary table, the columns that it is found by, and what it is made of."""
-
-    table: Relation
-    on: tuple[str, ...]
-    made_of: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -217,7 +116,7 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
     where, folder = f"{landing.role} (source {source.name})", landed / source.name
     taken = {batch.batch for batch in landing.earlier}
     latest = {batch.origin: batch for batch in current(landing.earlier)}
-    lookups = _lookups(con, where, source, folder / "lookup.part")
+    lookups = read_lookups(con, where, _root(where, source), source.lookups, folder / "lookup.part")
     new = []
     for place, (origin, file) in enumerate(_origins(where, source).items()):
         here, before = f"{where}, file {origin}", latest.get(origin)
@@ -228,7 +127,7 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
             continue
         table = relation(con, here, file, _format(source, file), folder / "source.part")
         table = table if table.columns else _without_rows(table, source)
-        joined = _joined(table, lookups)
+        joined = with_lookups(table, lookups)
         available = tuple(joined.columns)
         columns, key = _wanted(landing.role, source, available, here)
         batch = Batch(
@@ -338,51 +237,6 @@ def _types(con: duckdb.DuckDBPyConnection, select: str) -> tuple[str, ...]:
     return tuple(row[1] for row in con.execute(f"describe {select}").fetchall())
 
 
-def batches(landed: Path, source: str) -> list[Batch]:
-    """All batches ever landed of a source, the earliest first.
-
-    Raises:
-        SourceError: a manifest cannot be read.
-    """
-    found = [_manifest(path) for path in sorted((landed / source).glob("*.json"))]
-    return sorted(found, key=lambda batch: (batch.known_at, batch.batch))
-
-
-def current(landed: Iterable[Batch]) -> list[Batch]:
-    """The batches that count: of each file the version landed last, of a table what was read since it last was whole.
-
-    Args:
-        landed: batches, those of a source in the order of `batches`.
-    """
-    counted: dict[tuple[str, str], Batch] = {}
-    for batch in landed:
-        if batch.table and not batch.table.since:
-            counted = {place: other for place, other in counted.items() if other.source != batch.source}
-        counted[batch.source, batch.origin] = batch
-    return list(counted.values())
-
-
-def verify(landed: Path, counted: Iterable[Batch]) -> None:
-    """Holds the landed files against their manifests: of a flipped bit Parquet makes wrong data, and no error.
-
-    Raises:
-        SourceError: a file is not what was landed, or gone.
-    """
-    damaged = [
-        batch
-        for batch in counted
-        if not _is_as_landed(batch.path(landed), batch.sha256)
-        or not _is_as_landed(batch.broken_path(landed), batch.broken_sha256)
-    ]
-    if damaged:
-        first = damaged[0]
-        raise SourceError(
-            f"{first.where}: what was landed of it on {first.known_at:%Y-%m-%d} in {first.path(landed)} is damaged or "
-            f"gone, as are {len(damaged):,} batches in all. Nothing was published. Run once with --rebuild, which lands "
-            "every source again; bring back a file that is gone, or its batch from a backup."
-        )
-
-
 def resolved(columns: dict[str, str | list[str]], available: Sequence[str], where: str, advice: str) -> dict[str, str]:
     """The expression that each of our columns takes in a file with these columns.
 
@@ -402,7 +256,7 @@ def resolved(columns: dict[str, str | list[str]], available: Sequence[str], wher
             hint = f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
             faults.append(f"{where}: there is no column {', '.join(missing)}, which {ours} is read from.{hint}")
     if faults:
-        raise SourceError("\n".join([*faults, f"{_named(available)} {advice}"]))
+        raise SourceError("\n".join([*faults, f"{columns_told(available)} {advice}"]))
     return chosen
 
 
@@ -413,17 +267,6 @@ def not_computed(where: str, column: str, expression: str, error: Exception) -> 
         "Correct the expression; CSV and JSON values are text, as are Postgres numerics without fixed digits, so numbers "
         "are written cast(x as decimal(18,2))."
     )
-
-
-def text(sql: str, kind: str) -> str:
-    """SQL of a value as text without surrounding blanks, NULL where empty.
-
-    A whole number that a file keeps as a float or a decimal reads like the integer; what is not finite is NULL.
-    """
-    if FRACTIONAL.fullmatch(kind):
-        whole = f"case when {sql} = trunc({sql}) then cast(try_cast({sql} as hugeint) as varchar) end"
-        sql = f"case when isfinite(cast({sql} as double)) then coalesce({whole}, cast({sql} as varchar)) end"
-    return f"nullif(trim(cast({sql} as varchar)), '')"
 
 
 def utc_now() -> datetime:
@@ -485,76 +328,6 @@ def _format(source: AnyFiles, file: Path) -> Format:
     return getattr(source, "format", None) or format_of(file.name)
 
 
-def _lookups(con: duckdb.DuckDBPyConnection, where: str, source: AnyFiles, scratch: Path) -> list[_Lookup]:
-    """The lookups of a source, each read into a temporary table: half a lookup would change rows unseen."""
-    found = []
-    for number, lookup in enumerate(source.lookups):
-        file = _root(where, source) / lookup.path
-        table = relation(con, f"{where}, lookup {file.name}", file, format_of(file.name), scratch)
-        _require_columns(table, lookup.on)
-        forget_rejects(con)
-        try:
-            con.execute(f"create or replace temp table lookup_{number} as select * from {table.sql}")
-        except duckdb.Error as error:
-            raise unreadable(table.where, table.kind, error) from error
-        broken = table.broken()
-        if broken:
-            raise SourceError(
-                f"{table.where}: {len(broken):,} lines cannot be read, the first is {broken[0].line} "
-                f"({broken[0].fault}). Nothing was read. Correct the file: a lookup counts only as a whole."
-            )
-        found.append(_Lookup(replace(table, sql=f"lookup_{number}"), lookup.on, (*lookup.on, _sha256(file))))
-        _require_unique(con, found[-1])
-    return found
-
-
-def _require_columns(table: Relation, keys: Iterable[str]) -> None:
-    present = {name.lower() for name in table.columns}
-    missing = [name for name in keys if name.lower() not in present]
-    if missing:
-        raise SourceError(
-            f"{table.where}: there is no column {', '.join(missing)}, by which it is looked up. "
-            f"{_named(list(table.columns))} Nothing was read. Correct `on`: the columns are named alike in both files."
-        )
-
-
-def _require_unique(con: duckdb.DuckDBPyConnection, lookup: _Lookup) -> None:
-    keys = ", ".join(_text_of(lookup.table, name) for name in lookup.on)
-    found = con.execute(
-        f"select {keys} from {lookup.table.sql} group by all having count(*) > 1 order by all"
-    ).fetchall()
-    twice = [row for row in found if None not in row]
-    if twice:
-        raise SourceError(
-            f"{lookup.table.where}: {len(twice):,} values of {', '.join(lookup.on)} stand there more than once, first "
-            f"{', '.join(twice[0])}, and would double rows. Nothing was read. Make the key of a lookup unique."
-        )
-
-
-def _text_of(table: Relation, column: str) -> str:
-    """SQL of a column as text, so that a number in one file finds the same number written as text in another."""
-    kind = next(kind for name, kind in table.columns.items() if name.lower() == column.lower())
-    return text(f"{table.sql}.{identifier(column)}", kind)
-
-
-def _joined(file: Relation, lookups: Sequence[_Lookup]) -> Relation:
-    """A file with the columns of its lookups; of a column that more than one has the first."""
-    own = replace(file, sql="file")
-    joins = ""
-    for lookup in lookups:
-        _require_columns(replace(file, where=f"{file.where}, looked up in {lookup.table.where}"), lookup.on)
-        on = " and ".join(f"{_text_of(own, name)} = {_text_of(lookup.table, name)}" for name in lookup.on)
-        joins += f" left join {lookup.table.sql} on {on}"
-    owners = {
-        name.lower(): (table, name)
-        for table in (*(lookup.table for lookup in reversed(lookups)), own)
-        for name in table.columns
-    }
-    listed = ", ".join(f"{table.sql}.{identifier(name)}" for table, name in owners.values())
-    columns = {name: table.columns[name] for table, name in owners.values()}
-    return replace(file, columns=columns, sql=f"(select {listed} from {file.sql} as file{joins})")
-
-
 def _wanted(role: str, source: Source, available: Sequence[str], where: str) -> tuple[tuple[str, ...], str | None]:
     """The columns to land: those that the mapping reads, a table's cursor, and the row's content. And what a row's own key is."""
     mapping = resolved(source.columns, available, where, NOT_READ)
@@ -608,11 +381,11 @@ def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, selec
         types=_types(con, f"select * from {written_rows}"),
         rows=rows(con, written_rows),
         broken_lines=len(broken),
-        sha256=_sha256(temporary),
-        broken_sha256=_sha256(batch.broken_path(landed)) if broken else "",
+        sha256=sha256_of(temporary),
+        broken_sha256=sha256_of(batch.broken_path(landed)) if broken else "",
     )
     temporary.replace(target)
-    _write_manifest(written, target.with_suffix(".json"))
+    write_manifest(written, target.with_suffix(".json"))
     return written
 
 
@@ -622,34 +395,6 @@ def _write_broken(broken: Sequence[BrokenLine], path: Path) -> None:
     )
 
 
-def _write_manifest(batch: Batch, path: Path) -> None:
-    temporary = path.with_suffix(".json.part")
-    temporary.write_bytes(_MANIFEST.dump_json(batch, indent=1))
-    temporary.replace(path)
-
-
-def _manifest(path: Path) -> Batch:
-    try:
-        return _MANIFEST.validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise SourceError(
-            f"landed batch {path}: its manifest cannot be read. Nothing was published. Restore it from a backup, or "
-            "remove it: the batch is then landed again, if its file is still there."
-        ) from error
-
-
-def _is_as_landed(path: Path, sha256: str) -> bool:
-    return not sha256 or (path.is_file() and _sha256(path) == sha256)
-
-
-def _named(columns: Sequence[str]) -> str:
-    """What columns a file has; not if they look like the values of a row, which may be personal."""
-    if any(re.search(r"@|^[-+.\d]*\d[-+.,:\d\sTZ]*$", name) for name in columns):
-        return "The names of its columns look like the values of a row: is the header missing?"
-    more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
-    return f"Its columns are {', '.join(name[:SHOWN] for name in columns[:SHOWN])}{more}."
-
-
 def _unused(batch: str, taken: set[str]) -> str:
     names = (batch, *(f"{batch}-{number}" for number in range(2, len(taken) + 3)))
     return next(name for name in names if name not in taken)
@@ -657,14 +402,9 @@ def _unused(batch: str, taken: set[str]) -> str:
 
 def _sha256_of(where: str, file: Path) -> str:
     try:
-        return _sha256(file)
+        return sha256_of(file)
     except OSError as error:
         raise unreadable(where, "a file that can be read", error) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _digest(parts: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import duckdb
 
 from config.errors import WarehouseError
 from config.tables import KEYS, PUBLISHED, RUNS, Table
+from flows.disk import sha256_of, sync
 from flows.duck import identifier, literal, parquet
 
 MANIFEST = "manifest.json"
@@ -116,7 +116,7 @@ def seal(
     ledger = {column.name: run[column.name] for column in RUNS if column.name not in ("content_hash", "published_at")}
     ledger["content_hash"] = _content_hash(con, relations)
     sealed = {
-        path.name: {"sha256": _sha256(path), "rows": _count(con, path)}
+        path.name: {"sha256": sha256_of(path), "rows": _count(con, path)}
         for name in PACKAGED
         for path in parts(unsealed, name)
     }
@@ -160,15 +160,6 @@ def verified(con: duckdb.DuckDBPyConnection, directory: Path) -> Package:
     return Package(directory, manifest["run"], _rows(sealed))
 
 
-def sync(path: Path) -> None:
-    """Waits until a file or a directory is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _files(sealed: Iterable[str], name: str) -> list[str]:
     return [file for file in sealed if file.startswith(f"{name}.")]
 
@@ -181,7 +172,7 @@ def _rows(sealed: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 def _refuse_file(con: duckdb.DuckDBPyConnection, path: Path, table: Table, sha256: str, rows: int) -> None:
     if not path.exists():
         raise _refusal(path.parent, f"{path.name} is missing")
-    if _sha256(path) != sha256:
+    if sha256_of(path) != sha256:
         raise _refusal(path.parent, f"{path.name} is not what was sealed, its sha256 is another")
     found = con.execute(f"describe select * from {parquet(path)}").fetchall()
     if [(name, type_) for name, type_, *_ in found] != [(column.name, column.type) for column in table]:
@@ -231,11 +222,6 @@ def _count(con: duckdb.DuckDBPyConnection, path: Path) -> int:
 
 def _seal_of(body: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_json(value: object) -> str:

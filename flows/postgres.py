@@ -20,7 +20,8 @@ from config.expressions import plain_column, scalar_sql
 from config.nearest import did_you_mean
 from config.sources import PostgresSource
 from flows.duck import identifier, literal, parquet
-from flows.readers import ROW_KEY, Relation, content, not_landed, require_distinct
+from flows.readers import Relation, not_landed, require_distinct
+from flows.values import ROW_KEY, content
 
 CONNECT_SECONDS = 10
 SILENT_SECONDS = 60

@@ -9,7 +9,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +20,9 @@ from config.errors import SourceError
 from config.sources import Format
 from flows.duck import identifier, literal, parquet, path_literal
 
-ROW_KEY = "row_md5"
-"""The column that holds what a whole row says, see `content`."""
-
-FRACTIONAL = re.compile(r"DOUBLE|FLOAT|DECIMAL\(\d+,\d+\)")
-"""The types of DuckDB that write a whole number with a point behind it."""
-
 DELIMITERS = ",;\t|"
 CHUNK_BYTES = 4 * 1024**2
+SHOWN = 30
 SHOWN_CHARACTERS = 10_000
 MOST_PASSES = 10
 
@@ -112,26 +107,12 @@ def not_landed(where: str, folder: Path, error: Exception) -> SourceError:
     )
 
 
-def content(columns: Mapping[str, str]) -> str:
-    """SQL, for DuckDB and Postgres, of all that a row says: in any order of its columns, with or without empty ones.
-
-    A number reads the same whichever type a Parquet file keeps it in: integers become floats where a value is missing.
-
-    Args:
-        columns: the columns with their types.
-    """
-    said = ", ".join(
-        f"{literal(name.lower() + '=')} || nullif({_said(identifier(name), columns[name])}, '')"
-        for name in sorted(columns, key=str.lower)
-    )
-    return f"md5(coalesce(array_to_string(array[{said}], chr(31)), ''))"
-
-
-def _said(column: str, kind: str) -> str:
-    written = f"cast({column} as varchar)"
-    if not FRACTIONAL.fullmatch(kind):
-        return written
-    return f"case when {written} like '%.%' and {written} not like '%e%' then rtrim(rtrim({written}, '0'), '.') else {written} end"
+def columns_told(columns: Sequence[str]) -> str:
+    """What columns a file has; not if they look like the values of a row, which may be personal."""
+    if any(re.search(r"@|^[-+.\d]*\d[-+.,:\d\sTZ]*$", name) for name in columns):
+        return "The names of its columns look like the values of a row: is the header missing?"
+    more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
+    return f"Its columns are {', '.join(name[:SHOWN] for name in columns[:SHOWN])}{more}."
 
 
 def fault(error: Exception) -> str:

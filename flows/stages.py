@@ -29,6 +29,7 @@ from config.tables import ACCOUNT_SEGMENTS
 from flows import conform, landing, machine, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, audit, require_passed
+from flows.batches import Batch, batches, current
 from flows.duck import connect, materialise, parquet, rows
 from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
@@ -349,15 +350,15 @@ def _is_of_the_past(run: Run) -> bool:
     return any(_batches(run, role) != _batches(everything, role) for role in ROLES)
 
 
-def _batches(run: Run, role: str) -> tuple[list[landing.Batch], list[landing.Batch]]:
+def _batches(run: Run, role: str) -> tuple[list[Batch], list[Batch]]:
     """The batches of a role that count, and those that a later version of their file has replaced."""
     known = [
         batch
         for source in getattr(run.business.sources, role)
-        for batch in landing.batches(run.landed, source.name)
+        for batch in batches(run.landed, source.name)
         if run.known_at is None or batch.known_at <= run.known_at
     ]
-    counted = landing.current(known)
+    counted = current(known)
     unreplaced = set(counted)
     return counted, [batch for batch in known if batch not in unreplaced]
 

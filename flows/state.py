@@ -18,10 +18,10 @@ import duckdb
 
 from config.decisions import Merge
 from config.settings import Business
+from flows.batches import Batch
+from flows.disk import sync
 from flows.duck import connect, literal, reused
-from flows.landing import Batch
 from flows.machine import memory_limit, require_room, threads
-from flows.package import sync
 
 FILE = "state.duckdb"
 WORK = "work.duckdb"
@@ -39,6 +39,7 @@ MADE_BY = (
     "flows/conform.py",
     "flows/landing.py",
     "flows/ledger.py",
+    "flows/values.py",
     "transforms/purchases.py",
     "transforms/purchase_models/fits.py",
     "transforms/purchase_models/occasions.py",

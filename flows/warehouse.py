@@ -25,9 +25,9 @@ import duckdb
 
 from config.errors import Busy, ConfigurationError, WarehouseError
 from config.settings import Business, DuckdbWarehouse
+from flows.disk import sync
 from flows.duck import literal, reused, started
 from flows.lock import held
-from flows.package import sync
 
 SCHEMA = "rapport"
 LEDGER = f"{SCHEMA}.runs"

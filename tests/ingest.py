@@ -13,9 +13,10 @@ import duckdb
 
 from config.scoring import Ruler
 from config.settings import Business, load
+from flows.batches import Batch
 from flows.conform import check_rows, keep_latest, quarantine, row_counts
 from flows.duck import connect, materialise
-from flows.landing import Batch, land
+from flows.landing import land
 from flows.ledger import ROLES
 from flows.stages import Run, _batches
 

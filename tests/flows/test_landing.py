@@ -13,7 +13,8 @@ import duckdb
 import pytest
 
 from config.errors import SourceError
-from flows.landing import Batch, batches, current, land, verify
+from flows.batches import Batch, batches, current, verify
+from flows.landing import land
 from tests.ingest import EVENTS, NIGHT, ORDERS, column, csv, firm, ingested, landed, source, taken_in
 
 HEADER = "id,no,account,at,amount"

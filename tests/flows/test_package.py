@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from config.errors import WarehouseError
 from config.tables import PUBLISHED
 from flows import package
+from flows.disk import sha256_of
 from tests.packages import ROWS, ledger_row, sealed, tables
 from tests.waiting import WAIT_SECONDS
 
@@ -260,7 +261,7 @@ def test_a_package_with_other_columns_is_refused(con, tmp_path):
     other = tmp_path / "other.parquet"
     con.execute(f"copy (select source, batch, position::int as position, reason, row_json from '{path}') to '{other}'")
     other.replace(path)
-    rewritten(directory, lambda it: it["files"]["quarantine.parquet"].update(sha256=package._sha256(path)))
+    rewritten(directory, lambda it: it["files"]["quarantine.parquet"].update(sha256=sha256_of(path)))
     with pytest.raises(WarehouseError, match=r"quarantine.parquet has other columns than this version"):
         package.verified(con, directory)
 

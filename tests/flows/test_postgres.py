@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from config.errors import ConfigurationError, SourceError
+from flows.batches import Batch, batches, current
 from flows.check import Checked, checks
-from flows.landing import Batch, batches, current
 from flows.runs import new_run, run_stages
 from tests.end_to_end.serving import RAPPORT
 from tests.ingest import (
@@ -604,8 +604,8 @@ from pathlib import Path
 from config.settings import load
 from flows import landing
 from tests.ingest import landed
-write = landing._write_manifest
-landing._write_manifest = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
+write = landing.write_manifest
+landing.write_manifest = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 landed(load(Path("firm.yaml")))
 """
 
