@@ -26,7 +26,6 @@ HOME = f"prefect-of-rapport-tests{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), HOME)))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file go to the same process of pytest, as do all files with a test that needs the Prefect server."""
     served_files = {item.path for item in items if "served" in getattr(item, "fixturenames", ())}
