@@ -21,16 +21,8 @@ settings.register_profile(
 settings.register_profile("nightly", deadline=None, max_examples=3_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 
-# Prefect makes this directory when it is imported; each process of pytest has one of its own
-HOME = f"prefect-of-rapport-tests{os.environ.get('PYTEST_XDIST_WORKER', '')}"
-os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), HOME)))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file go to the same process of pytest, as do all files with a test that needs the Prefect server."""
-    served_files = {item.path for item in items if "served" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("served" if item.path in served_files else str(item.path)))
+# Prefect makes this directory when it is imported
+os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), "prefect-of-rapport-tests")))
 
 
 @dataclass(frozen=True)
