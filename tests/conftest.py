@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from tests.end_to_end.serving import ALERTS, Channel, Running, channel, large_firm, rapport, small_firm
 from tests.postgres import PASSWORD, PASSWORD_VARIABLE, Database, serving
@@ -21,8 +22,22 @@ settings.register_profile(
 settings.register_profile("nightly", deadline=None, max_examples=3_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 
-# Prefect makes this directory when it is imported
-os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), "prefect-of-rapport-tests")))
+# Prefect makes this directory when it is imported; each process of pytest has one of its own
+HOME = f"prefect-of-rapport-tests{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), HOME)))
+
+
+class ByFile(LoadFileScheduling):
+    """Gives all tests of a file to one process of pytest, and to one process all files that need the Prefect server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "served" if Path(file).parent.name in ("end_to_end", "ui") else file
+
+
+def pytest_xdist_make_scheduler(config, log) -> ByFile:
+    """The processes of `pytest -n 2` share the tests out so."""
+    return ByFile(config, log)
 
 
 @dataclass(frozen=True)
