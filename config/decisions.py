@@ -10,15 +10,12 @@ merges:
 """
 
 from collections.abc import Iterator
-from datetime import date
 from itertools import combinations
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from config.documents import Fault, Strict
-
-Day = Annotated[date, Field(strict=False)]
+from config.documents import Day, Fault, Strict
 
 
 class _Decision(Strict):

@@ -7,11 +7,12 @@ anchors, aliases, tags or repeated keys, which hide what a file says.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 from yaml.reader import ReaderError
 
@@ -20,6 +21,17 @@ from config.nearest import did_you_mean
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+
+
+def _day(given: object) -> object:
+    if isinstance(given, date) and not isinstance(given, datetime):
+        return given
+    if isinstance(given, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", given):
+        return date.fromisoformat(given)
+    raise ValueError("must be a day, such as 2025-06-30.")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 
 Place = tuple[str | int, ...]
 Fault = tuple[Place, str]
@@ -210,8 +222,6 @@ def _fault(details: ErrorDetails, schema: dict[str, Any]) -> Fault:
             known = list(parent.get("properties", {}))
             near = did_you_mean(str(place[-1]), known)
             return place, f"there is no such key here.{near} The keys are {', '.join(known)}."
-        case _ if details["input"] is None:
-            return place, f"this key has no value{meaning}. Give one, or take the key out."
         case "union_tag_not_found":
             return place, f"the key kind is missing. Add kind: {' or '.join(_kinds(here))}."
         case "union_tag_invalid":
@@ -224,6 +234,8 @@ def _fault(details: ErrorDetails, schema: dict[str, Any]) -> Fault:
         case "value_error":
             fault = str(details["ctx"]["error"])
             return place, fault if fault.endswith((".", "?")) else f"{fault}."
+        case _ if details["input"] is None:
+            return place, f"this key has no value{meaning}. Give one, or take the key out."
         case other:
             fault = _WRONG.get(other) or details["msg"].replace("Input should", "must")
             return place, f"{fault}{meaning}."
@@ -250,6 +262,8 @@ def _found(location: tuple[str | int, ...], schema: dict[str, Any]) -> tuple[Pla
     """Follow a pydantic location down a JSON Schema; a kind in it is a choice of models and not a key."""
     place, here = (), schema
     for part in location:
+        if part == "[key]":
+            continue
         kinds = here.get("discriminator", {}).get("mapping", {})
         if part in kinds:
             here = _resolved({"$ref": kinds[part]}, schema)

@@ -3,9 +3,11 @@
 Each check is a Great Expectations type with its arguments; `flows.audits` runs them.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Any, Literal
 
 from config.catalogue import DIMENSIONS, FEATURES
@@ -28,54 +30,60 @@ class Check:
         kwargs: its arguments.
         severity: a critical check that fails, or cannot be evaluated, stops the run; a warning is reported.
         says: a sentence on the outcome. `{unexpected}` is the number of offending rows, `{rows}` that of
-            the rows judged (those with a value), `{share}` the one of the other.
+            the rows judged (those with a value, of all where `most_unexpected` is given), `{share}` the one of the other.
+        most_unexpected: so many rows may offend; None for what Great Expectations judges by itself, whose `mostly` is a
+            share of the rows with a value.
     """
 
     expectation: str
     kwargs: dict[str, Any]
     severity: Severity
     says: str
+    most_unexpected: int | None = None
 
 
-def incoming(table: IncomingTable, quarantined_share: float, tolerated_share: float) -> tuple[Check, ...]:
-    """Checks of the rows that came in: the rules, one or all, may refuse no more than a share of them.
+def incoming(
+    table: IncomingTable, share: float, rows: int, kept_rows: int = 0, kept_unfit: int = 0
+) -> tuple[Check, ...]:
+    """Checks of the rows that came in: with those of before, the rules, one or all, may refuse no more than a share of them.
 
     Args:
         table: `checked_orders`, which must have rows, or `checked_engagements`, which should.
-        quarantined_share: the share of all rows, 0 to 1, that may go to quarantine; more of those that came in is reported.
-        tolerated_share: the share of the rows that came in, 0 to 1, that may go there with the rows of before counted too.
+        share: the share of all rows, 0 to 1, that may go to quarantine; more of those that came in is reported.
+        rows: how many came in.
+        kept_rows: how many of earlier nights count beside them.
+        kept_unfit: how many of these are in quarantine.
     """
-    mostly = _but_for(tolerated_share)
-    limit = f"{100 * tolerated_share:g}%"
-    found = f"in {{unexpected:,}} of {{rows:,}} checked rows ({{share:.2%}}); the limit is {limit}"
+    most = _part(share, rows + kept_rows) - kept_unfit
+    before = f" of all rows, and of the {kept_rows:,} of before {kept_unfit:,} are unfit" if kept_rows else ""
+    found = f"in {{unexpected:,}} of {{rows:,}} checked rows ({{share:.2%}}); the limit is {100 * share:g}%{before}"
     by_rule = tuple(
-        Check(rule.expectation, rule.kwargs | mostly, "critical", f"{rule.reason} {found}") for rule in RULES[table]
+        Check(rule.expectation, rule.kwargs, "critical", f"{rule.reason} {found}", max(0, most))
+        for rule in RULES[table]
     )
     return (
-        _any_rows("critical" if table == "checked_orders" else "warning"),
+        *([] if kept_rows else [_any_rows("critical" if table == "checked_orders" else "warning")]),
         Check(
-            "expect_column_values_to_be_null",
-            {"column": "reason"} | mostly,
-            "critical",
-            f"some rule is broken {found}",
+            "expect_column_values_to_be_null", {"column": "reason"}, "critical", f"some rule is broken {found}", most
         ),
         *by_rule,
-        *([_many_unfit(quarantined_share)] if quarantined_share < tolerated_share else []),
+        *([_many_unfit(share, rows)] if _part(share, rows) < most else []),
         *_SUSPICIONS[table],
     )
 
 
-def _but_for(share: float) -> dict[str, float]:
-    """The argument that lets a share of the rows fail."""
-    return {"mostly": round(1 - share, 12)}
+def _part(share: float, rows: int) -> int:
+    """How many rows a share of them is at most, by the share as it is written: 0.29 of 100 are 29."""
+    return math.floor(Fraction(str(share)) * rows)
 
 
-def _many_unfit(share: float) -> Check:
+def _many_unfit(share: float, rows: int) -> Check:
     return Check(
         "expect_column_values_to_be_null",
-        {"column": "reason"} | _but_for(share),
+        {"column": "reason"},
         "warning",
         f"{{unexpected:,}} of the {{rows:,}} new rows ({{share:.2%}}) are unfit; above {100 * share:g}% look whether the source changed",
+        _part(share, rows),
     )
 
 

@@ -47,7 +47,7 @@ class Rule:
         predicate: SQL over the row's columns, true for an unfit row; NULL counts as fit. In SQL that
             means the same on DuckDB and Spark.
         expectation: type of the Great Expectations check that counts the same rows.
-        kwargs: the check's arguments, without the share that is tolerated.
+        kwargs: the check's arguments.
     """
 
     reason: str

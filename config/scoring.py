@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from config.catalogue import BY_NAME
+from config.nearest import did_you_mean
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -20,8 +21,16 @@ def _nonzero(value: float) -> float:
     return value
 
 
+def _known(feature: str) -> str:
+    if feature not in BY_NAME:
+        raise ValueError(
+            f"there is no such feature.{did_you_mean(feature, BY_NAME)} The features are {', '.join(BY_NAME)}."
+        )
+    return feature
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class Gauge(_Model):
@@ -71,13 +80,8 @@ class Ruler(_Model):
     version: str = Field(min_length=1, description="changes whenever a number changes; published with every verdict")
     origin: Literal["judgement", "fitted", "calibrated"] = Field(description="where the numbers come from")
     base: Finite = Field(description="log-odds of an account whose features are all neutral or unknown")
-    features: dict[str, Gauge] = Field(min_length=1, description="the features that count, by name")
+    features: dict[Annotated[str, AfterValidator(_known)], Gauge] = Field(
+        min_length=1, description="the features that count, by name"
+    )
     verdict: Verdict
     stages: Stages
-
-    @model_validator(mode="after")
-    def _features_are_known(self) -> "Ruler":
-        unknown = sorted(set(self.features) - set(BY_NAME))
-        if unknown:
-            raise ValueError(f"unknown feature {', '.join(unknown)}; the features are {', '.join(BY_NAME)}")
-        return self

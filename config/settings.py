@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from config.codes import Currency, Timezone
 from config.connections import PostgresConnection, SecretReference
 from config.decisions import Decisions, contradictions
-from config.documents import Document, Fault, Strict, checked, read, sentences
+from config.documents import Day, Document, Fault, Strict, checked, read, sentences
 from config.errors import ConfigurationError
 from config.limits import AMOUNT
 from config.nearest import did_you_mean
@@ -24,8 +23,16 @@ _YAML_PATH = r"^[\w./ -]{1,200}\.ya?ml$"
 
 
 def _named(path: Path) -> Path:
-    if path == Path():
+    if path == Path() or "\0" in str(path):
         raise ValueError("must name a file or a directory.")
+    return path.expanduser()
+
+
+def _kept_by_duckdb(path: Path) -> Path:
+    if "?" in str(path):
+        raise ValueError(
+            "must be a directory without a question mark in its name, behind which DuckDB loses its files."
+        )
     return path
 
 
@@ -117,11 +124,11 @@ class BusinessFile(Strict):
         description="verdicts set by hand and merged accounts: a YAML file, from this file's directory",
     )
     warehouse: Warehouse = Field(description="where the verdicts are published")
-    as_of: Annotated[date, Field(strict=False)] | None = Field(
+    as_of: Day | None = Field(
         None,
         description="for data that ends: the last day counted where a run names none; else that is yesterday",
     )
-    state: _LocalPath | None = Field(
+    state: Annotated[_LocalPath, AfterValidator(_kept_by_duckdb)] | None = Field(
         None,
         description="directory of what lasts between nights; .rapport/ and this file's name where not given",
     )

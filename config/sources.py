@@ -198,9 +198,9 @@ class DatasetSource(_FileSource):
     """Data that an installed Python package carries."""
 
     kind: Literal["dataset"] = Field(description="data that an installed Python package carries")
-    package: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", description="the name it is imported by")
+    package: str = Field(pattern=r"^[A-Za-z]\w*$", description="the name it is imported by, which is not done")
     path: Annotated[str, Field(min_length=1), AfterValidator(_packaged), AfterValidator(_readable)] = Field(
-        description="a file or a glob inside the package"
+        description="a file or a glob inside the package, its folders included"
     )
 
     @field_validator("lookups")

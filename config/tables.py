@@ -33,7 +33,12 @@ ORDERS: Table = (
     Column("line", "VARCHAR", "name", "line of business; 'all' where the source has none"),
     Column("ordered_at", "TIMESTAMP", "UTC", "when it was ordered", required=True),
     Column("amount", MONEY, "money", "net of tax and shipping; a return is negative", required=True),
-    Column("currency", "VARCHAR", "ISO 4217", "currency of the amount; the reporting currency where not given"),
+    Column(
+        "currency",
+        "VARCHAR",
+        "ISO 4217",
+        "currency of the amount, which must be the reporting one; taken as such where not given",
+    ),
     Column("quantity", "DOUBLE", "units", "units ordered"),
     Column("list_amount", MONEY, "money", "what the line would cost at list price"),
     Column("product_id", "VARCHAR", "id", "what was bought"),
@@ -49,7 +54,7 @@ ORDERS: Table = (
     Column("is_recurring", "BOOLEAN", "flag", "under a contract, subscription or retainer"),
     Column("is_service", "BOOLEAN", "flag", "a professional service"),
     Column("term_months", "INTEGER", "months", "how long a prepayment runs"),
-    Column("status", "VARCHAR", "name", "'cancelled' takes the line out"),
+    Column("status", "VARCHAR", "name", "cancelled, canceled, void or voided takes the line out"),
     Column("updated_at", "TIMESTAMP", "UTC", "when this version of the row was written"),
 )
 

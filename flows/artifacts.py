@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI. A server that is away costs what it would have shown, never the run."""
+"""What a run shows in the Prefect UI. A server that is away, or a full disk, costs what it would have shown, never the run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+import duckdb
 import httpx
 from prefect import get_run_logger
 from prefect.artifacts import (
@@ -46,10 +47,9 @@ def advance_progress(bar: UUID | None, share: float, what: str) -> UUID | None:
 
 def show_work(run: Run, costs: Sequence[Timing]) -> None:
     """Shows what the audits found and what the stages did and cost, of a refused run too."""
-    audits = _rows(run, "audits", _AUDITS)
-    refused = _rows(run, "row_counts", _QUARANTINE)
 
     def show() -> None:
+        audits, refused = _rows(run, "audits", _AUDITS), _rows(run, "row_counts", _QUARANTINE)
         create_table_artifact(audits, key="audits", description=_outcomes(audits))
         create_table_artifact(
             refused, key="quarantine", description=f"Refused rows by reason, {_total(refused)} in all"
@@ -94,7 +94,7 @@ def show_report(found: Report) -> None:
 def _unless_away(show: Callable[[], Shown]) -> Shown | None:
     try:
         return show()
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, duckdb.Error) as error:
         get_run_logger().warning(
             "the artifacts could not be written (%s); the run is not affected", type(error).__name__
         )
@@ -145,7 +145,9 @@ def _markdown(found: Report) -> str:
         for each in found.rows
     )
     warnings = "\n".join(f"- {warning}" for warning in found.warnings) or "- none"
+    unknown = "\n".join(f"- {each}" for each in (*found.not_recorded, *found.unfitted)) or "- nothing"
     return (
         f"# {found.business}, as of {found.as_of}\n\n{found.outcome}\n\n"
-        f"Tables: schema `rapport` in `{found.warehouse}`\n\n## Rows\n\n{rows}\n\n## Warnings\n\n{warnings}\n"
+        f"Tables: schema `rapport` in `{found.warehouse}`\n\n## Rows\n\n{rows}\n\n## Warnings\n\n{warnings}\n\n"
+        f"## Not recorded, or not fitted\n\n{unknown}\n"
     )

@@ -23,7 +23,7 @@ class CheckResult:
         severity: critical or warning.
         outcome: passed, failed, or broken, which means that it could not be evaluated.
         unexpected: rows against the expectation; None where the check is broken or does not count rows.
-        rows: rows judged: those of the table that have a value in the checked column.
+        rows: rows judged: those of the table that have a value in the checked column, or all where a number may offend.
     """
 
     sentence: str
@@ -71,15 +71,19 @@ def audit(con: duckdb.DuckDBPyConnection, table: str, checks: Sequence[Check]) -
     return AuditResult(table, found)
 
 
-def require_passed(audits: Iterable[AuditResult]) -> None:
+def require_passed(audits: Iterable[AuditResult], advice: Iterable[str] = ()) -> None:
     """Lets a run go on only if no critical check failed or is broken.
+
+    Args:
+        audits: the audits.
+        advice: sentences on where the fault lies, and what to do.
 
     Raises:
         GateRefused: with a sentence for each check that did not pass: which number broke which limit.
     """
     sentences = [f"{each.table}: {check.sentence}." for each in audits for check in each.not_passed("critical")]
     if sentences:
-        raise GateRefused("\n".join([*sentences, "Nothing was published; the tables of the last run stand."]))
+        raise GateRefused("\n".join([*sentences, *advice, "Nothing was published; the tables of the last run stand."]))
 
 
 def _check_result(check: Check, result: dict[str, Any], table_rows: int) -> CheckResult:
@@ -88,9 +92,12 @@ def _check_result(check: Check, result: dict[str, Any], table_rows: int) -> Chec
         sentence = f"{check.expectation} could not be evaluated: {problem}"
         return CheckResult(sentence, check.severity, "broken", None, table_rows)
     unexpected, rows = _counts(check, result["result"], table_rows)
+    is_met = result["success"]
+    if check.most_unexpected is not None and unexpected is not None:
+        rows, is_met = table_rows, unexpected <= check.most_unexpected
     share = unexpected / rows if unexpected and rows else 0.0
     sentence = check.says.format(unexpected=unexpected, rows=rows, share=share)
-    return CheckResult(sentence, check.severity, "passed" if result["success"] else "failed", unexpected, rows)
+    return CheckResult(sentence, check.severity, "passed" if is_met else "failed", unexpected, rows)
 
 
 def _counts(check: Check, numbers: dict[str, Any], table_rows: int) -> tuple[int | None, int]:

@@ -217,6 +217,6 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 def _seconds(text: str) -> int:
     number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in UNITS:
+    if not number.isdecimal() or unit not in UNITS:
         raise typer.BadParameter(f"{text!r} is not a time; write 30s, 10m or 2h.")
     return int(number) * UNITS[unit]

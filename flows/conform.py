@@ -16,13 +16,15 @@ from config.settings import Business
 from config.sources import Source
 from config.tables import CONTENT_KEYS, ENGAGEMENTS, ORDERS, Column, Table
 from flows.batches import Batch, verify
-from flows.duck import identifier, literal, materialise, parquet, rows
+from flows.duck import identifier, literal, materialise, parquet, rows, trying
 from flows.landing import not_computed, resolved
 from flows.values import ROW_KEY, text
 
 DAYS = {"orders": ("ordered_at", "ordered_on"), "engagements": ("occurred_at", "occurred_on")}
 TABLES: dict[str, Table] = {"orders": ORDERS, "engagements": ENGAGEMENTS}
 HERE = {"": 1}
+SHOWN = 5
+"""Batches that a refusal names."""
 LOWERED = ("kind", "direction", "status", "channel")
 WITH_ZONE = r":\d{2}(\.\d*)?\s*[A-Za-z+-]"
 """A time of day with an offset, a zone's name, AM or PM behind it: a cast to timestamp would drop that unseen."""
@@ -50,6 +52,8 @@ def check_rows(
 ) -> None:
     """Builds `checked_<role>`: every row of the batches that count, typed, and the reason why, where it is refused.
 
+    And `named_<role>`: which accounts that merges name each batch has rows of, before any is merged.
+
     A line that could not be read is a row without values, at the end of its batch. A row of an account that was merged into
     another is a row of that other.
 
@@ -59,10 +63,11 @@ def check_rows(
     verify(landed, batches)
     sources = {source.name: source for source in getattr(business.sources, role)}
     broken = [batch for batch in batches if batch.broken_lines]
-    selects = [
-        *(_typed(con, business, role, sources[alike[0].source], landed, alike) for alike in _alike(batches)),
-        *([_untyped(role, landed, broken)] if broken else []),
-    ]
+    with trying(con):
+        selects = [
+            *(_typed(con, business, role, sources[alike[0].source], landed, alike) for alike in _alike(batches)),
+            *([_untyped(role, landed, broken)] if broken else []),
+        ]
     moment, day = DAYS[role]
     # every moment lies between the years 1 and 9999, so that its local day can be told
     local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
@@ -79,14 +84,28 @@ def check_rows(
         for name, kind, *_ in con.execute(f"describe {typed}").fetchall()
     )
     con.execute(f"create or replace table checked_{role} ({declared})")
-    con.execute(f"insert into checked_{role} {typed}")
+    try:
+        con.execute(f"insert into checked_{role} {typed}")
+    except (duckdb.DataError, duckdb.ProgrammingError):
+        with trying(con):  # costs half as much again, and few expressions need it
+            con.execute(f"insert into checked_{role} {typed}")
+    named = [account for each in merges for account in (each.account_id, each.into)]
+    is_named = f"account_id in ({_literals(named)})" if named else "false"
+    con.execute(
+        f"create or replace table named_{role} as select distinct batch, account_id "
+        f"from ({' union all '.join(selects) or _none(role)}) where {is_named}"
+    )
 
 
 def _remaining_account(merges: Sequence[Merge]) -> str:
     if not merges:
         return "account_id"
-    merged, remaining = (", ".join(literal(getattr(each, name)) for each in merges) for name in ("account_id", "into"))
+    merged, remaining = (_literals(getattr(each, name) for each in merges) for name in ("account_id", "into"))
     return f"coalesce(map([{merged}], [{remaining}])[account_id], account_id)"
+
+
+def _literals(texts: Iterable[str]) -> str:
+    return ", ".join(map(literal, texts))
 
 
 def _alike(batches: Iterable[Batch]) -> list[list[Batch]]:
@@ -110,6 +129,7 @@ def _typed(
         f"No other was landed of it on {newest.known_at:%Y-%m-%d}, and it is gone. Nothing was published. "
         "Bring the file back, or give the column a list of alternatives.",
     )
+    _refuse_other_keys(alike, mapping.get(CONTENT_KEYS[role]))
     kinds = {name.lower(): kind for name, kind in zip(newest.columns, newest.types, strict=True)}
     zone = source.timezone or business.timezone
     values, unreadable = [], {}
@@ -135,6 +155,21 @@ def _typed(
             {_listed(unreadable)} as unreadable,
             cast(null as varchar) as fault
         from {_read(landed, alike, Batch.path)}"""
+
+
+def _refuse_other_keys(alike: Iterable[Batch], key: str | None) -> None:
+    """Lets no batch in whose rows were landed with a key of their own, but not the one that is mapped now.
+
+    The content of such rows was not landed, so all that have no key by the mapping would be one.
+    """
+    other = next((batch for batch in alike if batch.key not in (None, key)), None)
+    if other:
+        column = CONTENT_KEYS[other.role]
+        raise SourceError(
+            f"{other.where}: it was landed on {other.known_at:%Y-%m-%d} with {column} read as {other.key}, which the mapping "
+            "no longer says; its rows cannot be told apart otherwise. Nothing was published. Map "
+            f"{column} as it was, or bring the file back if it is gone."
+        )
 
 
 def _listed(unreadable: Mapping[str, str]) -> str:
@@ -287,6 +322,57 @@ def _reason(role: str) -> str:
 
 def _whens(rules: Iterable[Rule]) -> str:
     return "\n".join(f"when {rule.predicate} then {literal(rule.reason)}" for rule in rules)
+
+
+def without_rows(con: duckdb.DuckDBPyConnection, accounts: Iterable[str]) -> list[str]:
+    """Those of the accounts that merges name of which no batch that counts has a row of their own."""
+    found = con.execute(
+        " union ".join(
+            f"select account_id from named_{role} union select account_id from state.named_{role} "
+            "where batch not in (select batch from work.before.batches)"
+            for role in TABLES
+        )
+    ).fetchall()
+    seen = {account for (account,) in found}
+    return [account for account in accounts if account not in seen]
+
+
+def where_unfit(con: duckdb.DuckDBPyConnection, batches: Iterable[Batch], is_night: bool) -> list[str]:
+    """Sentences on where the rows that are refused came from, and how to be rid of them.
+
+    Args:
+        con: the run's connection.
+        batches: those that count.
+        is_night: whether rows count that are not in `checked_<role>`, but in the state.
+    """
+    landed = {batch.batch: batch for batch in batches}
+    refused = " union all ".join(
+        [
+            *(f"select batch, position, reason from checked_{role} where reason is not null" for role in TABLES),
+            *[
+                "select batch, position, reason from state.quarantine where batch not in (select batch from work.before.batches)"
+            ]
+            * is_night,
+        ]
+    )
+    found = con.execute(
+        "select batch, sum(found), first(reason order by found desc, reason), first(place order by found desc, reason) "
+        f"from (select batch, reason, count(*) as found, min(position) as place from ({refused}) group by batch, reason) "
+        "group by batch order by sum(found) desc, batch"
+    ).fetchall()
+    if not found:
+        return []
+    more = [f"So are rows of {len(found) - SHOWN:,} others."] if len(found) > SHOWN else []
+    return [
+        *(
+            f"{landed[batch].where}: {unfit:,} of {landed[batch].read:,} rows are unfit, most often since {reason}, "
+            f"first at position {place:,}."
+            for batch, unfit, reason, place in found[:SHOWN]
+        ),
+        *more,
+        "Correct them where they come from. A file that is gone stays counted until another of its name comes, be it one "
+        "of a header alone.",
+    ]
 
 
 def keep_latest(con: duckdb.DuckDBPyConnection, role: str) -> None:

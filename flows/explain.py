@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from config.catalogue import BY_NAME
+from config.catalogue import BY_NAME, DIMENSIONS
 from config.errors import ConfigurationError, WarehouseError
 from config.rules import ROLL_UP
 from config.settings import Business
@@ -147,7 +147,7 @@ def _explained(
             .to_dicts()
         ),
         parts=tuple(sorted(parts, key=lambda part: -abs(part.points))),
-        log_odds=log_odds_at(verdict["score"]),
+        log_odds=verdict["base_points"] + sum(verdict[f"{dimension}_points"] for dimension in DIMENSIONS),
         enters_at=log_odds_at(ruler.verdict.enter),
     )
 

@@ -18,6 +18,8 @@ STANDINGS_BEFORE = (
     "where valid_from < $as_of and coalesce(valid_to >= $as_of - 1, true)"
 )
 
+DAY_BEFORE = "select max(as_of) from warehouse.rapport.runs where as_of < $as_of having count(*) > 0"
+
 
 def standings_before(warehouse: Path, as_of: date) -> pl.DataFrame:
     """The standing of each account x line and account as a whole, as the last day published before one left it.
@@ -31,10 +33,12 @@ def standings_before(warehouse: Path, as_of: date) -> pl.DataFrame:
 
 
 def keep_standings_before(con: duckdb.DuckDBPyConnection, warehouse: Path, as_of: date) -> None:
-    """Makes `standings_before` of the same rows on a connection, without bringing them into memory."""
+    """Makes `standings_before` of the same rows on a connection, and `day_before`, which has the day that left them."""
+    con.execute("create or replace table day_before (as_of date)")
     if exists(warehouse):
         with attached(con, warehouse):
             con.execute(f"create or replace table standings_before as {STANDINGS_BEFORE}", {"as_of": as_of})
+            con.execute(f"insert into day_before {DAY_BEFORE}", {"as_of": as_of})
     else:
         con.register("none", NO_STANDINGS)
         con.execute("create or replace table standings_before as select * from none")

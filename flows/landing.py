@@ -13,7 +13,7 @@ import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -30,9 +30,19 @@ from config.tables import CONTENT_KEYS
 from flows import postgres
 from flows.batches import Batch, TableRead, batches, current, verify, write_manifest
 from flows.disk import sha256_of
-from flows.duck import identifier, literal, parquet, rows
+from flows.duck import identifier, literal, parquet, rows, trying
 from flows.lookups import read_lookups, with_lookups
-from flows.readers import BrokenLine, Relation, columns_told, fault, forget_rejects, not_landed, relation, unreadable
+from flows.readers import (
+    BrokenLine,
+    Relation,
+    columns_told,
+    fault,
+    forget_rejects,
+    look_like_values,
+    not_landed,
+    relation,
+    unreadable,
+)
 from flows.values import ROW_KEY, content, text
 
 RESERVED = {
@@ -45,6 +55,9 @@ RESERVED = {
     "rapport_source",
 }
 """Names that no landed column may have."""
+
+IDENTITY = {"orders": ("order_id", CONTENT_KEYS["orders"]), "engagements": (CONTENT_KEYS["engagements"],)}
+"""The columns that say which row of its source a row is; its content says so where it has no key of its own."""
 
 NOT_READ = "Nothing was read from it. Correct the mapping or the source, or give the column a list of alternatives."
 
@@ -106,7 +119,8 @@ def land(
     known_at = max([now.replace(tzinfo=None), *(moment + timedelta(microseconds=1) for moment in latest)])
     limit = "" if most_rows is None else f"limit {most_rows}"
     landing = _Landing(con, role, landed, earlier, known_at, again, limit)
-    new = _land_table(source, landing) if isinstance(source, PostgresSource) else _land_files(source, landing)
+    with trying(con):
+        new = _land_table(source, landing) if isinstance(source, PostgresSource) else _land_files(source, landing)
     _clear(folder)
     return new
 
@@ -192,7 +206,8 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
     )
     select = _select(con, file, file, batch)
     if since:
-        select = _not_yet_landed(con, select, file, batch, counted, landed)
+        mapping = resolved(source.columns, available, where, NOT_READ)
+        select = _not_yet_landed(con, select, file, batch, mapping, counted, landed)
     nothing_new = not rows(con, f"({select})") if since else before and _is_landed(con, select, before, landed)
     return [] if nothing_new else [_written(con, batch, file, select, landed)]
 
@@ -207,18 +222,29 @@ def _reads_alike(batch: Batch, name: str, source: PostgresSource, columns: tuple
 
 
 def _not_yet_landed(
-    con: duckdb.DuckDBPyConnection, select: str, file: Relation, batch: Batch, counted: Sequence[Batch], landed: Path
+    con: duckdb.DuckDBPyConnection,
+    select: str,
+    file: Relation,
+    batch: Batch,
+    mapping: Mapping[str, str],
+    counted: Sequence[Batch],
+    landed: Path,
 ) -> str:
-    """The select without the rows that stand in a batch that counts as they are."""
+    """The select without the rows that were landed last as they are; one that is again what it was before is landed again."""
     types = _types(con, select)
     alike = [other for other in counted if (other.columns, other.types) == (batch.columns, types)]
     if not alike or batch.table is None or batch.table.cursor is None:
         return select
     verify(landed, alike)
     cursor = identifier(batch.table.cursor)
+    keys = [f"try({scalar_sql(mapping[name])})" for name in IDENTITY[batch.role] if name in mapping]
+    files = parquet(*(other.path(landed) for other in alike), more=", filename = 'rapport_file'")
+    in_order = ", ".join(literal(other.batch) for other in alike)
+    number = f"list_position([{in_order}], parse_filename(rapport_file, true))"
     return (
-        f"{select} except select {', '.join(map(identifier, batch.columns))} from {parquet(*(other.path(landed) for other in alike))} "
-        f"where {cursor} is null or {cursor} >= (select min({cursor}) from {file.sql})"
+        f"{select} except select {', '.join(map(identifier, batch.columns))} from {files} "
+        f"where {cursor} is null or {cursor} >= (select min({cursor}) from {file.sql}) "
+        f"qualify {number} = max({number}) over (partition by {', '.join([*keys, ROW_KEY])})"
     )
 
 
@@ -252,7 +278,8 @@ def resolved(columns: dict[str, str | list[str]], available: Sequence[str], wher
             chosen[ours] = fitting[0]
         else:
             missing = sorted({name for each in choices for name in source_columns(each) if name.lower() not in lowered})
-            near = [hit for name in missing for hit in get_close_matches(name, available, n=1)]
+            shown = [] if look_like_values(available) else available
+            near = [hit for name in missing for hit in get_close_matches(name, shown, n=1)]
             hint = f" Did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
             faults.append(f"{where}: there is no column {', '.join(missing)}, which {ours} is read from.{hint}")
     if faults:
@@ -312,10 +339,7 @@ def _is_unicode(name: str) -> bool:
 def _root(where: str, source: AnyFiles) -> Path:
     if isinstance(source, FilesSource):
         return Path()
-    try:
-        spec = find_spec(source.package)
-    except ModuleNotFoundError:
-        spec = None
+    spec = find_spec(source.package)
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(
             f"{where}: the package {source.package} is not installed. Nothing was read. "

@@ -133,6 +133,7 @@ def add_to_ledger(con: duckdb.DuckDBPyConnection, as_of: date) -> None:
     for role in ROLES:
         for kept in (f"checked_{role}", f"superseded_{role}"):
             _replace(con, kept, f"before.{kept}", ("batch", "position"), f"after.{kept}")
+        _replace(con, f"named_{role}", "before.batches", ("batch",), f"after.named_{role}")
     _replace(con, "quarantine", "before.batches", ("batch",), "after.quarantine")
     _replace(con, "batches", "before.batches", ("batch",), "after.batches")
     for name, table in DAY_TABLES.items():

@@ -28,10 +28,22 @@ from flows.form import NAME, BusinessName, Day, Moment, Reason, WaitSeconds
 from flows.report import Report, report
 from flows.resume import owned, sealed_before
 from flows.runs import CONFIG_DIRECTORY, EXAMPLE, Timing, at_work, business_file, new_run, run_stages
-from flows.stages import STAGES, Run, Stage, extract, publish, publish_sealed, tidy
+from flows.stages import (
+    STAGES,
+    Run,
+    Stage,
+    audit_outgoing,
+    extract,
+    judge,
+    models,
+    publish,
+    publish_sealed,
+    tidy,
+)
 from flows.stopping import stoppable
 
-RETRIED = (extract, publish, publish_sealed)
+RETRIED = (extract, models, judge, audit_outgoing, publish, publish_sealed)
+"""The stages that ask a source or the warehouse."""
 RETRY_AFTER_SECONDS = [30.0, 120.0]
 
 # when the interpreter ends, DuckDB's binding lists on stderr what Prefect's threads still hold: of no use to anybody

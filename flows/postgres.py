@@ -267,7 +267,7 @@ def _connected(driver: ModuleType, where: str, source: PostgresConnection) -> An
     try:
         return driver.connect(" ".join(f"{name}={_quoted(str(value))}" for name, value in options.items()))
     except driver.Error as error:
-        said = _said(error).replace(password, "...")
+        said = _said(str(error).partition("\n")[0]).replace(password, "...")
     # outside of `except`, so that no traceback shows what the driver said
     raise SourceError(
         f"{where}: there is no connection to the database {source.database} on {source.host}, port {source.port} ({said}). "
@@ -294,12 +294,11 @@ def _forbidden(where: str, source: PostgresSource) -> SourceError:
 
 
 def _unreadable(where: str, error: Exception) -> SourceError:
-    # names and values stand in double quotes
-    said = re.sub('".*"', '"..."', _said(error))
+    # names and values stand in double quotes, of a value of several lines the second on another one
+    said = _said(re.sub('"(.*"|.*$)', '"..."', str(error).partition("\n")[0]))
     return SourceError(f"{where}: it cannot be read ({said}). Nothing was read. Put that right and run again.")
 
 
-def _said(error: Exception) -> str:
+def _said(line: str) -> str:
     """What Postgres or its library said last, without what the driver puts before it."""
-    first = str(error).partition("\n")[0]
-    return re.split(":  | failed: |Failed to connect: ", first)[-1].strip().rstrip(".")
+    return re.split(":  | failed: |Failed to connect: ", line)[-1].strip().rstrip(".")

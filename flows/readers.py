@@ -9,7 +9,7 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,7 @@ CHUNK_BYTES = 4 * 1024**2
 SHOWN = 30
 SHOWN_CHARACTERS = 10_000
 MOST_PASSES = 10
+HEADER_MISSING = "The names of its columns look like the values of a row: is the header missing?"
 
 _NOT_TEXT = {
     b"<": "HTML or XML, perhaps a login or error page that was saved under this name",
@@ -109,15 +110,24 @@ def not_landed(where: str, folder: Path, error: Exception) -> SourceError:
 
 def columns_told(columns: Sequence[str]) -> str:
     """What columns a file has; not if they look like the values of a row, which may be personal."""
-    if any(re.search(r"@|^[-+.\d]*\d[-+.,:\d\sTZ]*$", name) for name in columns):
-        return "The names of its columns look like the values of a row: is the header missing?"
+    if look_like_values(columns):
+        return HEADER_MISSING
     more = f" and {len(columns) - SHOWN:,} more" if len(columns) > SHOWN else ""
     return f"Its columns are {', '.join(name[:SHOWN] for name in columns[:SHOWN])}{more}."
 
 
+def look_like_values(columns: Iterable[str]) -> bool:
+    """Whether the names of columns are rather the values of a row: an address, a number, a time or an amount of money."""
+    return any(re.search(r"@|^[^A-Za-z]*\d[^A-SU-Ya-z]*$", name) for name in columns)
+
+
 def fault(error: Exception) -> str:
-    """What an error says, in one line and without values: DuckDB puts those in single quotes, or calls them so."""
-    return re.sub(r"(?<!\w)'.*'|(?<=value )\".*\"", "'...'", str(error).splitlines()[0]).strip().rstrip(".")
+    """What an error says, in one line and without values: DuckDB puts those in single quotes, or calls them so.
+
+    A value of several lines has its second quote on another one.
+    """
+    value = r"(?<!\w)'(.*'|.*$)|(?:(?<=value )|(?<=string ))\"(.*\"|.*$)"
+    return re.sub(value, "'...'", str(error).splitlines()[0]).strip().rstrip(".")
 
 
 def _csv(con: duckdb.DuckDBPyConnection, where: str, file: Path, scratch: Path) -> Relation:
@@ -327,6 +337,8 @@ def require_distinct(where: str, columns: list[str]) -> None:
     """
     lowered = [name.lower() for name in columns]
     twice = sorted({name for name in lowered if lowered.count(name) > 1})
+    if twice and look_like_values(columns):
+        raise SourceError(f"{where}: two columns have the same name. {HEADER_MISSING} Nothing was read.")
     if twice:
         raise SourceError(
             f"{where}: the column {', '.join(twice)} stands there twice; small and capital letters are the same. "

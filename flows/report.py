@@ -7,10 +7,10 @@ import duckdb
 
 from config.catalogue import BY_NAME
 from config.recording import recorded
-from flows.history import runs_before
-from flows.stages import Run
+from flows.stages import Run, fitted
 from flows.state import connected
 from transforms.features import unrecorded_features
+from transforms.purchases import unfitted
 
 REASONS_A_SIDE = 3
 
@@ -70,6 +70,7 @@ class Report:
         rows: per source: read, accepted, superseded, quarantined.
         quarantine: refused rows by reason.
         not_recorded: features that are unknown for all, since no source records what they need.
+        unfitted: lines whose purchase models could not be fitted, and what follows.
         warnings: checks of the audits that did not pass, though they stop no run.
     """
 
@@ -86,13 +87,17 @@ class Report:
     rows: tuple[dict[str, str | int], ...]
     quarantine: dict[str, int]
     not_recorded: tuple[str, ...]
+    unfitted: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def report(run: Run, outcome: str) -> Report:
-    """Reads the report of a run from its working data, after its last stage."""
-    before = next((each["as_of"] for each in runs_before(run.warehouse, run.as_of)), None)
+    """Reads the report of a run from its working data, after its last stage.
+
+    What has been published is not asked: another program may have the warehouse open by now.
+    """
     with connected(run.business, run.folder) as con:
+        before = next((day for (day,) in con.execute("select as_of from day_before").fetchall()), None)
         return Report(
             run_id=run.run_id,
             business=run.business.business,
@@ -109,6 +114,7 @@ def report(run: Run, outcome: str) -> Report:
                 con.execute("select reason, count(*) from quarantine group by 1 order by 2 desc, 1").fetchall()
             ),
             not_recorded=tuple(unrecorded_features(recorded(run.business.sources))),
+            unfitted=tuple(unfitted(fitted(run))),
             warnings=tuple(
                 f"{table}: {sentence}"
                 for table, sentence in con.execute(

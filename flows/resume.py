@@ -1,7 +1,10 @@
 """A flow run that is tried again goes on with what its last attempt sealed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import version
+from typing import Any
 
 import duckdb
 
@@ -10,11 +13,12 @@ from config.settings import config_hash
 from flows.package import MANIFEST, verified
 from flows.stages import Run
 from flows.state import WORK
+from flows.warehouse import live
 
 
 def owned(run: Run, flow_run_id: str) -> Run:
     """The run under a name that ends with its flow run's, so that a later attempt of that finds it."""
-    return replace(run, run_id=f"{run.started_at:%Y%m%dT%H%M%S}-{flow_run_id[:8]}")
+    return replace(run, run_id=f"{run.started_at:%Y%m%dT%H%M%S}-{flow_run_id[-12:]}")  # ids of one minute begin alike
 
 
 def sealed_before(run: Run) -> Run | None:
@@ -22,7 +26,8 @@ def sealed_before(run: Run) -> Run | None:
 
     What reached the sources since then waits for the next run: a second attempt is there to publish what the first one
     found, not to find something else. An attempt of another day, configuration or version of Rapport, or with a
-    package that was changed, is computed again; so is one that ended well, whose working data is gone.
+    package that was changed, is computed again; so is one that ended well, whose working data is gone, and one since
+    which a later run published the day.
 
     Args:
         run: this attempt, as `owned` names it.
@@ -42,4 +47,14 @@ def _is_sealed(run: Run) -> bool:
     except WarehouseError:
         return False
     wanted = (run.as_of.isoformat(), config_hash(run.business), version("rapport"))
-    return (sealed["as_of"], sealed["config_hash"], sealed["code_version"]) == wanted
+    return (sealed["as_of"], sealed["config_hash"], sealed["code_version"]) == wanted and not _is_overtaken(run, sealed)
+
+
+def _is_overtaken(run: Run, sealed: Mapping[str, Any]) -> bool:
+    """Whether a run that began later published the same day."""
+    present = live(run.warehouse)
+    return (
+        present is not None
+        and present["as_of"] == run.as_of
+        and present["started_at"] > datetime.fromisoformat(str(sealed["started_at"]))
+    )

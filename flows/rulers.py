@@ -41,7 +41,10 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
     with opened(path) as con:
         features = con.sql("select * from rapport.account_features").pl()
     old, new = business.ruler, fitted_ruler(features, business.ruler, features["as_of"][0])
-    out.write_text(_written(new, business.business), encoding="utf-8")
+    try:
+        out.write_text(_written(new, business.business), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{out}: it cannot be written: {error.strerror}. Name another file.") from error
     return [
         Change(name, was.neutral, was.scale, gauge.neutral, gauge.scale)
         for (name, was), gauge in zip(old.features.items(), new.features.values(), strict=True)
@@ -50,5 +53,5 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
 
 
 def _written(ruler: Ruler, business: str) -> str:
-    head = f"# Money features measured on the accounts of {business}. Review it before a business file names it.\n"
+    head = f"# Money features measured on the accounts of {' '.join(business.split())}. Review it before a business file names it.\n"
     return head + yaml.safe_dump(ruler.model_dump(mode="json"), sort_keys=False)

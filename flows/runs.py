@@ -12,17 +12,19 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from config.errors import ConfigurationError
+from config.rules import FIRST_DAY
 from config.settings import Business
 from flows import auditor
 from flows.example import write_example
 from flows.lock import held
-from flows.stages import STAGES, Run, Stage, tidy
-from flows.warehouse import live
+from flows.stages import STAGES, Run, Stage, forget_old_runs, tidy
 
 BUNDLED = Path(str(files("config")))
 EXAMPLE = "hartley"
 EXAMPLE_DATA = Path(".rapport/example/data")
 CONFIG_DIRECTORY = "RAPPORT_CONFIG_DIR"
+OWNER = "business"
+"""The file below `state` that says whose it is."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ def new_run(
     started_at = now or datetime.now(UTC)
     latest = today(business, started_at)
     day = as_of or business.as_of or latest - timedelta(days=1)
+    if day < date.fromisoformat(FIRST_DAY):
+        raise ConfigurationError(
+            f"as_of: {day} lies before {FIRST_DAY}, the first day that counts. Choose a later one."
+        )
     if day > latest:
         raise ConfigurationError(
             f"as_of: {day} lies in the future; today is {latest} in {business.timezone}. Nothing was changed. "
@@ -103,7 +109,8 @@ def require_state(business: Business) -> None:
     """Makes sure that a business's state can be kept where its file says.
 
     Raises:
-        ConfigurationError: there is a file in its place, or the directory may not be made or written.
+        ConfigurationError: there is a file in its place, the directory may not be made or written, or it is another
+            business's, whose rows would count for this one.
     """
     place = business.state.resolve()
     nearest = next(each for each in (place, *place.parents) if each.exists())
@@ -111,6 +118,13 @@ def require_state(business: Business) -> None:
         raise ConfigurationError(
             f"state {business.state}: {nearest} is no directory, or cannot be written. Nothing was changed. "
             "Give it another place, or the right to write."
+        )
+    owner = business.state / OWNER
+    named = owner.read_text(encoding="utf-8") if owner.exists() else ""
+    if named not in ("", business.name):
+        raise ConfigurationError(
+            f"state {business.state}: it is that of the business file {named}.yaml. Nothing was changed. "
+            f"Give each business a state of its own; if the file was renamed, delete {owner}."
         )
 
 
@@ -120,37 +134,27 @@ def state_held(business: Business, run_id: str, started_at: datetime, wait_secon
 
     Raises:
         Busy: another one holds it.
-        ConfigurationError: it cannot be written.
+        ConfigurationError: it cannot be written, or is another business's.
     """
     require_state(business)
     business.state.mkdir(parents=True, exist_ok=True)
     with held(business.state / "lock", f"the state of {business.business}", run_id, started_at, wait_seconds):
+        (business.state / OWNER).write_text(business.name, encoding="utf-8")
         yield
 
 
 @contextmanager
 def at_work(run: Run) -> Generator[None]:
-    """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays.
+    """Holds the business's state for one run, and tidies up behind it; a failed run's working data stays for a while.
 
     Raises:
         Busy: another run holds it.
-        ConfigurationError: a later day is published already, and this is no dry run; or the state cannot be written.
+        ConfigurationError: the state cannot be written, or is another business's.
     """
     with state_held(run.business, run.run_id, run.started_at, run.wait_seconds):
-        if not (run.dry_run or run.is_replay):
-            _refuse_past_day(run)
+        forget_old_runs(run)
         yield
         tidy(run)
-
-
-def _refuse_past_day(run: Run) -> None:
-    present = live(run.warehouse)
-    if present and run.as_of < present["as_of"]:
-        raise ConfigurationError(
-            f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "
-            "--dry-run, or replay it and the days after it: rapport backfill, with the same --config, "
-            f"--from {run.as_of} --until {present['as_of']}"
-        )
 
 
 def run_stages(run: Run, announce: Callable[[Stage], None], stages: Sequence[Stage] = STAGES) -> Iterator[Timing]:

@@ -7,7 +7,7 @@ batches, which are only ever added to, and the state, which is brought up to the
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -22,13 +22,14 @@ import polars as pl
 from config import expectations
 from config.decisions import Merge
 from config.errors import ChangeHeld, ConfigurationError, SourceError
+from config.expectations import Check
 from config.recording import recorded
-from config.rules import INCOMING, ROLL_UP
+from config.rules import INCOMING, ROLL_UP, IncomingTable
 from config.settings import Business, config_hash
 from config.tables import ACCOUNT_SEGMENTS
 from flows import conform, landing, machine, state
 from flows import ledger as ledgers
-from flows.audits import AuditResult, audit, require_passed
+from flows.audits import AuditResult, CheckResult, audit, require_passed
 from flows.batches import Batch, batches, current
 from flows.duck import connect, materialise, parquet, rows
 from flows.gates import beyond_limit, change_of
@@ -127,7 +128,9 @@ class Run:
 
 
 def extract(run: Run) -> str:
-    """Lands what is new or changed in each source."""
+    """Lands what is new or changed in each source, unless a later day is published already and would stay so."""
+    if not (run.dry_run or run.is_replay):
+        _refuse_past_day(run)
     with connect(run.business) as con:
         new = [
             batch
@@ -157,17 +160,14 @@ def check_incoming(run: Run) -> str:
 def audit_incoming(run: Run) -> str:
     """Holds what came in against its expectations: too many unfit rows stop the run."""
     with state.adding(run.business, run.folder) as con:
-        found = [
-            audit(
-                con,
-                table,
-                expectations.incoming(table, run.business.gates.quarantined_share, _tolerated_share(run, con, role)),
-            )
-            for role, table in INCOMING.items()
-            if rows(con, table) or (getattr(run.business.sources, role) and not _kept_rows(run, con, role))
-        ]
+        found = [audit(con, table, checks) for table, checks in _incoming(run, con) if checks]
+        if run.merges:
+            found.append(_merges_met(run, con))
+        advice = conform.where_unfit(
+            con, [batch for role in ROLES for batch in _batches(run, role)[0]], state.is_night(run.folder)
+        )
         state.use(con, "work.main")
-        return _judged(con, "incoming", found)
+        return _judged(con, "incoming", found, advice)
 
 
 def conform_rows(run: Run) -> str:
@@ -215,7 +215,6 @@ def models(run: Run) -> str:
 
 def features(run: Run) -> str:
     """Reduces the ledger to one row per account and line as of the day, and computes the features."""
-    fitted = from_record(json.loads((run.folder / MODELS).read_text()))
     with _work(run) as con:
         ledgers.reduce_account_lines(con, run.as_of)
         if not rows(con, "account_statistics"):
@@ -225,7 +224,7 @@ def features(run: Run) -> str:
             )
         for number, rows_of_slice in enumerate(slices(con)):
             statistics = con.sql(rows_of_slice).pl()
-            expected = with_outlook(statistics, fitted, run.as_of)
+            expected = with_outlook(statistics, fitted(run), run.as_of)
             known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
             frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
             store(con, run.folder, "account_features", number, frame)
@@ -245,6 +244,10 @@ def judge(run: Run) -> str:
         overrides, joined = _overrides(run, con), _joined(run, con)
         for number in range(len(stored(run.folder, "account_features"))):
             _judge_slice(run, con, number, overrides, joined)
+        merged = [each.account_id for each in run.merges]
+        con.execute(
+            "create or replace table merged_accounts as select unnest($merged) as account_id", {"merged": merged}
+        )
         for name in ("segment_summary", "segment_changes", "verdict_standings"):
             materialise(con, f"warehouse/{name}", {"as_of": run.as_of})
         whole = dict(
@@ -326,11 +329,26 @@ STAGES: tuple[Stage, ...] = (
 
 
 def tidy(run: Run) -> None:
-    """Takes away the run's working data, and the packages of all but the latest runs."""
+    """Takes away the run's working data, and all but the latest runs."""
     state.tidy(run.folder)
     shutil.rmtree(run.folder / COMPUTED, ignore_errors=True)
-    for folder in sorted(run.folder.parent.iterdir())[:-KEPT_RUNS]:
+    forget_old_runs(run)
+
+
+def forget_old_runs(run: Run) -> None:
+    """Takes away all but the latest runs: their packages, and the working data of those that failed."""
+    for folder in sorted(run.folder.parent.glob("*"))[:-KEPT_RUNS]:
         shutil.rmtree(folder)
+
+
+def _refuse_past_day(run: Run) -> None:
+    present = live(run.warehouse)
+    if present and run.as_of < present["as_of"]:
+        raise ConfigurationError(
+            f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "
+            "--dry-run, or replay it and the days after it: rapport backfill, with the same --config, "
+            f"--from {run.as_of} --until {present['as_of']}"
+        )
 
 
 def _work(run: Run) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
@@ -370,18 +388,27 @@ def _kept_rows(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> int:
     return sum(batch.read for batch in counted if batch not in new)
 
 
-def _tolerated_share(run: Run, con: duckdb.DuckDBPyConnection, role: str) -> float:
-    """The share of the new rows that may be unfit, so that of all rows no more than the limit are."""
+def _incoming(run: Run, con: duckdb.DuckDBPyConnection) -> Iterator[tuple[IncomingTable, tuple[Check, ...]]]:
+    """The checks of what came in; none of a role of which nothing did, unless too much of what is left is unfit."""
     share = run.business.gates.quarantined_share
-    kept, new = _kept_rows(run, con, role), rows(con, f"checked_{role}")
-    if not kept or not new:
-        return share
-    refused = con.execute(
-        "select count(*) from state.quarantine where batch in "
-        "(select batch from state.batches where role = $role and batch not in (select batch from before.batches))",
-        {"role": role},
-    ).fetchall()[0][0]
-    return min(1.0, max(0.0, (share * (kept + new) - refused) / new))
+    for role, table in INCOMING.items():
+        new, kept = rows(con, table), _kept_rows(run, con, role)
+        unfit = (
+            con.execute(
+                "select count(*) from state.quarantine where batch in "
+                "(select batch from state.batches where role = $role and batch not in (select batch from before.batches))",
+                {"role": role},
+            ).fetchall()[0][0]
+            if kept
+            else 0
+        )
+        is_due = new or unfit > share * kept or (getattr(run.business.sources, role) and not kept)
+        yield table, expectations.incoming(table, share, new, kept, unfit) if is_due else ()
+
+
+def fitted(run: Run) -> PurchaseModels:
+    """The purchase models of a run."""
+    return from_record(json.loads((run.folder / MODELS).read_text()))
 
 
 def _last_good(run: Run) -> PurchaseModels | None:
@@ -443,7 +470,18 @@ def _overrides(run: Run, con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
     return overrides_in_force(decided, lines, run.as_of)
 
 
-def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult]) -> str:
+def _merges_met(run: Run, con: duckdb.DuckDBPyConnection) -> AuditResult:
+    """Whether all accounts that merges name have rows; a misspelt one would take an account away, or merge nothing."""
+    named = sorted({account for each in run.merges for account in (each.account_id, each.into)})
+    unmet = conform.without_rows(con, named)
+    shown = ", ".join(map(repr, unmet[:SHOWN]))
+    sentence = f"{len(unmet):,} of the {len(named):,} accounts named have no row of their own"
+    outcome = "failed" if unmet else "passed"
+    told = f"{sentence}: {shown}; are they spelt right?" if unmet else sentence
+    return AuditResult("merges", (CheckResult(told, "warning", outcome, len(unmet), len(named)),))
+
+
+def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult], advice: Sequence[str] = ()) -> str:
     """Keeps the results of an audit in the run, and stops it where a critical check did not pass."""
     checks = [{"audit": name, "table": each.table} | asdict(check) for each in found for check in each.checks]
     con.register("checks", pl.DataFrame(checks, schema=CHECKS))
@@ -451,7 +489,7 @@ def _judged(con: duckdb.DuckDBPyConnection, name: str, found: list[AuditResult])
     con.execute("delete from audits where audit = $name", {"name": name})
     con.execute("insert into audits select * from checks")
     con.unregister("checks")
-    require_passed(found)
+    require_passed(found, advice)
     outcomes = [check["outcome"] for check in checks]
     if not checks:
         return "there was nothing to check"

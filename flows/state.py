@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from config.decisions import Merge
+from config.errors import Busy, SourceError
 from config.settings import Business
 from flows.batches import Batch
 from flows.disk import sync
@@ -70,21 +71,26 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
     if why:
         with duckdb.connect(folder / FILE) as con:
             con.execute("create table made_of as select $hash as hash", {"hash": made_of})
-            con.execute("create table batches (role varchar, source varchar, batch varchar)")
+            con.execute("create table batches (role varchar, source varchar, batch varchar, delivered_at timestamp)")
             con.execute("create table reduced (name varchar, as_of date)")
             con.execute("create table due (name varchar, account_id varchar, line varchar)")
             con.execute("create table fitted (name varchar, record varchar)")
     with connected(business, folder) as con:
         for schema in ("before", "after"):
             con.execute(f"create schema {schema}")
-        con.execute("create table after.batches (role varchar, source varchar, batch varchar)")
-        known = {batch for (batch,) in con.execute("select batch from state.batches").fetchall()}
-        new = [[batch.role, batch.source, batch.batch] for batch in wanted if batch.batch not in known]
+        con.execute("create table after.batches (role varchar, source varchar, batch varchar, delivered_at timestamp)")
+        known = set(con.execute("select batch, delivered_at from state.batches").fetchall())
+        counted = {(batch.batch, batch.delivered_at) for batch in wanted}
+        new = [
+            [batch.role, batch.source, batch.batch, batch.delivered_at]
+            for batch in wanted
+            if (batch.batch, batch.delivered_at) not in known
+        ]
         if new:
-            con.executemany("insert into after.batches values (?, ?, ?)", new)
+            con.executemany("insert into after.batches values (?, ?, ?, ?)", new)
         con.execute(
-            "create table before.batches as select * from state.batches where batch not in (select unnest($wanted))",
-            {"wanted": [batch.batch for batch in wanted]},
+            "create table before.batches as select * from state.batches where batch in (select unnest($gone))",
+            {"gone": [batch for batch, delivered_at in known if (batch, delivered_at) not in counted]},
         )
     return why
 
@@ -102,10 +108,23 @@ def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConn
         con.execute(f"attach {literal(str(folder / WORK))} as work")
         con.execute(f"attach {literal(str(_file(business, folder)))} as state")
         use(con, "work.main", "state.main")
-        yield con
+        with _faults_explained(business):
+            yield con
         con.execute("use memory")
         con.execute("detach work")
         con.execute("detach state")
+
+
+@contextmanager
+def _faults_explained(business: Business) -> Generator[None]:
+    """Tells a disk that is full, or fails, with its place."""
+    try:
+        yield
+    except (duckdb.IOException, OSError) as error:
+        raise SourceError(
+            f"state {business.state}: what a run works with cannot be kept there ({str(error).splitlines()[0]}). Nothing was published. "
+            "Make room there, or give `state` another place."
+        ) from error
 
 
 @contextmanager
@@ -155,13 +174,21 @@ def _file(business: Business, folder: Path) -> Path:
 
 
 def _unfit(business: Business, made_of: str) -> str:
-    """Why the state cannot be added to; empty where it can."""
+    """Why the state cannot be added to; empty where it can.
+
+    Raises:
+        Busy: another program has it open.
+    """
     if not (business.state / FILE).exists():
         return "there was none"
     try:
         with duckdb.connect(business.state / FILE) as con:
             found = con.execute("select hash from made_of").fetchall()
-    except duckdb.Error:
+    except duckdb.Error as error:
+        if "Could not set lock" in str(error):
+            raise Busy(
+                f"state {business.state / FILE}: another program has it open. Nothing was changed. Close it, and run again."
+            ) from error
         return "it could not be read"
     return "" if found == [(made_of,)] else "the configuration, the merges of accounts or Rapport changed"
 

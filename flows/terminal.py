@@ -122,6 +122,8 @@ def print_report(found: Report, as_json: bool) -> None:
         console.print(f"  quarantined: {reason} ({count:,})")
     if found.not_recorded:
         console.print(f"Not recorded, so unknown for all and without weight: {', '.join(found.not_recorded)}")
+    for each in found.unfitted:
+        console.print(f"Not fitted: {each}")
     for warning in found.warnings:
         console.print(Text.assemble(("warning", "yellow"), f" {warning}"))
     console.print(f"\nRun {found.run_id}: {found.outcome}.")

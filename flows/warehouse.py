@@ -16,7 +16,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -328,7 +328,10 @@ def copy_file(live_file: BinaryIO, live_path: Path, next_path: Path) -> None:
 
 def _let_in_the_same(live_file: BinaryIO, next_path: Path) -> None:
     """Gives who may read and write the live file the same rights to the file that takes its place."""
-    next_path.chmod(stat.S_IMODE(os.fstat(live_file.fileno()).st_mode) | stat.S_IWUSR)
+    as_is = os.fstat(live_file.fileno())
+    with suppress(PermissionError):  # a group may be given by who is in it alone
+        os.chown(next_path, -1, as_is.st_gid)
+    next_path.chmod(stat.S_IMODE(as_is.st_mode) | stat.S_IWUSR)
 
 
 def exists(warehouse: Path) -> bool:

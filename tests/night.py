@@ -172,6 +172,7 @@ def judged(con: duckdb.DuckDBPyConnection, as_of: date, ruler: Ruler, standings:
     con.register("account_segments", segments)
     con.register("verdicts", segments)
     con.register("standings_before", standings)
+    con.register("merged_accounts", standings.clear().select("account_id"))
     for name in ("segment_summary", "segment_changes", "verdict_standings"):
         materialise(con, f"warehouse/{name}", {"as_of": as_of})
     return Night(known, found, scored, segments, con.sql("select * from segment_summary").pl())

@@ -87,6 +87,20 @@ def _models(fits: Mapping[str, LineFit[Any]]) -> dict[str, Any]:
     return {line: fit.model for line, fit in fits.items() if fit.model is not None}
 
 
+def unfitted(models: PurchaseModels) -> list[str]:
+    """Of each line with a model that could not be fitted, a sentence on what follows."""
+    return [
+        f"line {line}: no model of purchase {kind} could be fitted on its {fit.attempt.accounts if fit.attempt else 0:,} accounts, "
+        + (f"so that {told} are unknown" if fit.model is None else f"so that its last good one stands, for {told}")
+        for kind, told, fits in (
+            ("occasions", "p_alive (but under a contract), expected_order_days_12m and clv_12m", models.occasions),
+            ("values", "expected_order_value and clv_12m", models.values),
+        )
+        for line, fit in fits.items()
+        if fit.origin in ("none", "last_good")
+    ]
+
+
 def as_record(models: PurchaseModels) -> dict[str, Any]:
     """The models as plain data, for the ledger of runs and the next run."""
     return asdict(models)

@@ -219,7 +219,7 @@ def test_a_reason_can_stand_in_sql_and_in_a_sentence_as_it_is(table, rule):
 
 @pytest.mark.parametrize("table", RULES)
 def test_a_suite_passes_ordinary_rows(table):
-    results = audit(loaded(table, FIT[table]), table, incoming(table, 0.0, 0.0)).checks
+    results = audit(loaded(table, FIT[table]), table, incoming(table, 0.0, len(FIT[table]))).checks
     assert [result.sentence for result in results if result.outcome != "passed"] == []
 
 
@@ -229,15 +229,38 @@ def missing_accounts(missing: int, rows: int) -> duckdb.DuckDBPyConnection:
 
 @pytest.mark.parametrize("share", [0.1, 0.2, 0.3, 0.7])
 def test_rules_may_refuse_the_quarantined_share_but_not_one_row_more(share):
-    suite = incoming("checked_orders", share, share)
+    suite = incoming("checked_orders", share, 20)
     at_limit = audit(missing_accounts(round(share * 20), 20), "checked_orders", suite)
     beyond = audit(missing_accounts(round(share * 20) + 1, 20), "checked_orders", suite)
     assert at_limit.not_passed("critical") == ()
     assert len(beyond.not_passed("critical")) == 2  # the rule alone, and all rules together
 
 
+def test_rows_of_before_count_too():
+    at_limit = incoming("checked_orders", 0.2, 3, kept_rows=7, kept_unfit=1)
+    assert audit(missing_accounts(1, 3), "checked_orders", at_limit).not_passed("critical") == ()
+    beyond = audit(missing_accounts(2, 3), "checked_orders", at_limit).not_passed("critical")
+    assert [result.sentence for result in beyond] == [
+        f"{what} in 2 of 3 checked rows (66.67%); the limit is 20% of all rows, and of the 7 of before 1 are unfit"
+        for what in ("some rule is broken", "account_id is missing")
+    ]
+    too_many = incoming("checked_orders", 0.2, 1, kept_rows=20, kept_unfit=5)
+    [refused] = audit(missing_accounts(0, 1), "checked_orders", too_many).not_passed("critical")
+    assert refused.unexpected == 0
+
+
+@pytest.mark.parametrize(("share", "rows", "most"), [(0.29, 100, 29), (0.7, 10, 7), (0.2, 4, 0)])
+def test_a_share_is_taken_as_it_is_written(share, rows, most):
+    assert incoming("checked_orders", share, rows)[1].most_unexpected == most
+
+
+def test_a_column_that_few_rows_have_is_judged_by_all_rows():
+    con = loaded("checked_orders", [{"quantity": 2e9}] + [{"quantity": None}] * 9)
+    assert audit(con, "checked_orders", incoming("checked_orders", 0.2, 10)).not_passed("critical") == ()
+
+
 def test_a_sentence_tells_which_rule_refused_how_many_rows_and_the_limit():
-    audited = audit(missing_accounts(3, 4), "checked_orders", incoming("checked_orders", 0.125, 0.125))
+    audited = audit(missing_accounts(3, 4), "checked_orders", incoming("checked_orders", 0.125, 4))
     assert [result.sentence for result in audited.not_passed("critical")] == [
         "some rule is broken in 3 of 4 checked rows (75.00%); the limit is 12.5%",
         "account_id is missing in 3 of 4 checked rows (75.00%); the limit is 12.5%",
@@ -245,9 +268,9 @@ def test_a_sentence_tells_which_rule_refused_how_many_rows_and_the_limit():
 
 
 def test_orders_must_come_in_and_engagements_should():
-    orders = audit(loaded("checked_orders", []), "checked_orders", incoming("checked_orders", 0.2, 0.2))
+    orders = audit(loaded("checked_orders", []), "checked_orders", incoming("checked_orders", 0.2, 0))
     engagements = audit(
-        loaded("checked_engagements", []), "checked_engagements", incoming("checked_engagements", 0.2, 0.2)
+        loaded("checked_engagements", []), "checked_engagements", incoming("checked_engagements", 0.2, 0)
     )
     expected = ["there are 0 rows; at least 1 is needed"]
     assert [result.sentence for result in orders.not_passed("critical")] == expected
@@ -257,7 +280,7 @@ def test_orders_must_come_in_and_engagements_should():
 
 def test_more_returns_than_sales_is_a_warning():
     con = loaded("checked_orders", [{"amount": -1}, {"amount": -1}, {"amount": 1}])
-    audited = audit(con, "checked_orders", incoming("checked_orders", 0.2, 0.2))
+    audited = audit(con, "checked_orders", incoming("checked_orders", 0.2, 3))
     assert audited.not_passed("critical") == ()
     assert [result.sentence for result in audited.not_passed("warning")] == [
         "amount is negative in 2 of 3 checked rows: is its sign the wrong way round?"

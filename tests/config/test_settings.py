@@ -220,6 +220,12 @@ ONE_MISTAKE = {
         15,
         "warehouse.path: must name a file or a directory.",
     ),
+    ("currency: EUR", "currency: EUR\nstate: what?"): (
+        4,
+        "state: must be a directory without a question mark in its name",
+    ),
+    ("currency: EUR", "currency: EUR\nas_of: 20250630"): (4, "as_of: must be a day, such as 2025-06-30."),
+    ("currency: EUR", "currency: EUR\nas_of: 2025-6-30"): (4, "as_of: must be a day, such as 2025-06-30."),
     ("{kind: duckdb, path: out/warehouse.duckdb}", "duckdb"): (
         15,
         "warehouse: must be keys with values: where",
@@ -271,6 +277,31 @@ def test_mistakes_of_the_ruler_are_told_with_its_own_file_and_line(written) -> N
         ["ruler.yaml:5", "base"],
         ["ruler.yaml:6", "bsae"],
     ]
+
+
+def test_a_feature_that_there_is_not_is_told_with_its_line(written) -> None:
+    added = "features:\n  order_day: {weight: 1, neutral: 1, scale: 1}"
+    text = (BUNDLED / "scoring/retail.yaml").read_text().replace("features:", added)
+    written(text, "ruler.yaml")
+    (sentence,) = mistakes(written(SHOP.replace("scoring/retail.yaml", "ruler.yaml")))
+    line = text.splitlines().index("  order_day: {weight: 1, neutral: 1, scale: 1}") + 1
+    told = (
+        f"ruler.yaml:{line}: features.order_day: there is no such feature. Did you mean 'order_days'? The features are"
+    )
+    assert sentence.startswith(told)
+
+
+@pytest.mark.parametrize("base", ["true", "'1.5'"])
+def test_a_number_of_a_ruler_is_a_number(written, base: str) -> None:
+    written(ruler_with(f"base: {base}"), "ruler.yaml")
+    (sentence,) = mistakes(written(SHOP.replace("scoring/retail.yaml", "ruler.yaml")))
+    assert sentence.startswith("ruler.yaml:5: base: must be a number")
+
+
+def test_a_home_directory_is_meant_by_a_tilde(written) -> None:
+    found = load(written(SHOP.replace("out/warehouse.duckdb", "~/warehouse.duckdb"))).warehouse
+    assert isinstance(found, DuckdbWarehouse)
+    assert found.path == Path.home() / "warehouse.duckdb"
 
 
 UNREADABLE = {

@@ -24,7 +24,7 @@ FILES = {"kind": "files", "name": "till", "path": "landing/*.csv", "columns": CO
 DATASET = {
     "kind": "dataset",
     "name": "till",
-    "package": "shop.data",
+    "package": "shop",
     "path": "d/x.parquet",
     "columns": COLUMNS,
 }
@@ -147,7 +147,7 @@ def test_a_source_has_a_name_that_can_be_a_directory(name: str) -> None:
     assert faults(FILES | {"name": name}) == [("name",)]
 
 
-@pytest.mark.parametrize("package", ["", "a-b", "a/b", "..a", "a.", "1a"])
+@pytest.mark.parametrize("package", ["", "a-b", "a/b", "..a", "a.", "a.b", "__main__", "1a"])
 def test_a_package_has_an_importable_name(package: str) -> None:
     assert faults(DATASET | {"package": package}) == [("package",)]
 

@@ -189,6 +189,9 @@ def test_too_many_unfit_rows_or_none_at_all_stop_the_run(rapport, lines, told):
     shop(*lines)
     sentence = refused(rapport, 3)
     assert told in sentence
+    if lines:
+        assert "orders (source shop), file shop.csv: 40 of 40 rows are unfit, most often since a" in sentence
+        assert "first at position 0.\nCorrect them where they come from." in sentence
     assert sentence.endswith(STANDS)
 
 
@@ -211,6 +214,11 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
     assert "Doe [b]& Co, as of" in answer.out
     assert "a [/b] :ox:" in answer.out
     assert "a [/b] :ox:" in rapport("explain", "A0").out
+
+
+def test_a_line_whose_purchase_models_do_not_fit_is_told(rapport):
+    told = "Not fitted: line all: no model of purchase occasions could be fitted on its 8 accounts, so that p_alive"
+    assert told in " ".join(rapport("run", "--dry-run").out.split())
 
 
 def test_a_night_whose_few_rows_are_mostly_unfit_is_told(rapport):

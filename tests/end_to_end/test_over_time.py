@@ -19,7 +19,8 @@ from flows.backfill import new_backfill, replay
 from flows.cli import main
 from flows.compare import compare
 from flows.explain import explanation
-from flows.runs import new_run
+from flows.report import report
+from flows.runs import at_work, new_run, run_stages
 from flows.terminal import print_explanation
 from flows.warehouse import live
 from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
@@ -269,14 +270,49 @@ def test_an_override_of_nobody_is_refused_and_an_expired_one_is_not(folder, caps
     assert night(1).endswith("verdicts are live in warehouse.duckdb")
 
 
+def test_a_merge_of_accounts_without_rows_is_told_every_night(folder, capsys):
+    row = "  - {{account_id: {}, into: {}, from: 2025-09-01, author: accounts, reason: the same company}}\n"
+    told = "merges: 2 of the 4 accounts named have no row of their own: 'A1O', 'A99'; are they spelt right?"
+    written(folder, decisions="merges:\n" + row.format("A2", "A1O") + row.format("A99", "A3"))
+    for number in (1, 2):
+        assert (
+            run_command("run", "--as-of", str(day(number)), "--config", "firm.yaml", "--accept-change", "a test") == 0
+        )
+        assert told in " ".join(capsys.readouterr().out.split())
+    csv(folder, "orders.csv", HEADER, *orders(), f"99-1,1,A99,law,{day(2)} 10:00,50,false")
+    for number in (3, 4):
+        assert (
+            run_command("run", "--as-of", str(day(number)), "--config", "firm.yaml", "--accept-change", "a test") == 0
+        )
+        assert "merges: 1 of the 4 accounts named have no row of their own: 'A1O'" in " ".join(
+            capsys.readouterr().out.split()
+        )
+    written(folder, decisions="merges:\n" + row.format("A2", "A10"))
+    assert run_command("run", "--as-of", str(day(5)), "--config", "firm.yaml", "--accept-change", "a test") == 0
+    assert "merges" not in capsys.readouterr().out
+
+
+def test_the_report_of_a_run_asks_nothing_of_the_warehouse(folder):
+    written(folder)
+    night(0)
+    run = new_run(load(Path("firm.yaml")), as_of=day(2))
+    with at_work(run):
+        *_, last = run_stages(run, announce=lambda _: None)
+        Path("warehouse.duckdb").rename("elsewhere.duckdb")
+        found = report(run, last.did)
+    assert found.changed_since == day(0)
+
+
 def test_merged_accounts_are_one_from_the_day_of_the_merge_on(folder):
     merge = f"merges:\n  - {{account_id: A2, into: A1, from: {day(1)}, author: accounts, reason: the same company}}\n"
     written(folder, decisions=merge)
     night(0)
     night(1)
     found = content(folder)
-    told = [row[1:6] for row in found["segment_changes"] if row[0] == day(1) and row[1] == "A2"]
-    assert {(account, change, segment) for account, _, change, segment, _ in told} == {("A2", "left", None)}
+    told = [row[1:7] for row in found["segment_changes"] if row[0] == day(1) and row[1] == "A2"]
+    assert {(account, change, segment, because) for account, _, change, segment, _, because in told} == {
+        ("A2", "left", None, "accounts merged")
+    }
     assert "A2" not in {row[0] for row in found["account_segments"]}
     ours = [row.split(",") for row in orders() if row.split(",")[2] in ("A1", "A2")]
     expected = sum(int(row[5]) for row in ours if row[4][:10] <= str(day(1)))

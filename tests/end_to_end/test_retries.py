@@ -9,8 +9,11 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry, Scheduled
 
 from config.errors import Busy
+from config.settings import load
 from flows.lock import held
 from flows.nightly import segment_accounts
+from flows.resume import owned
+from flows.runs import at_work, new_run, run_stages
 from flows.warehouse import live
 from tests.end_to_end.runs import artifacts, ended
 
@@ -53,12 +56,16 @@ def test_a_retried_run_publishes_what_it_sealed_without_computing_it_again(clien
     assert {"segments", "audits", "published"} <= artifacts(client, sealed).keys()
 
 
-@pytest.mark.parametrize("change", ["the configuration", "the package"])
+@pytest.mark.parametrize("change", ["the configuration", "the package", "a later run of the day"])
 def test_a_retried_run_computes_again_what_no_longer_fits(client, sealed, change):
     (folder,) = Path("state/runs").iterdir()
     if change == "the configuration":
         text = Path("firm.yaml").read_text()
         Path("firm.yaml").write_text(text.replace("quarantined_share: 0.01", "quarantined_share: 0.02"))
+    elif change == "a later run of the day":
+        run = new_run(load(Path("firm.yaml")), as_of=DAY)
+        with at_work(run):
+            list(run_stages(run, announce=lambda _: None))
     else:
         with (folder / "package/account_segments.parquet").open("r+b") as file:
             file.write(b"XXXX")
@@ -67,6 +74,13 @@ def test_a_retried_run_computes_again_what_no_longer_fits(client, sealed, change
     assert ledger
     assert ledger["run_id"] != folder.name
     assert stages_of(client, sealed)[-1] == "publish"
+
+
+@pytest.mark.usefixtures("at_the_firm")
+def test_flow_runs_that_were_scheduled_together_find_no_attempt_of_each_other():
+    ids = ("01a21d25-3f6c-7a01-8000-5b1e2c3d4e5f", "01a21d25-3f6c-7a02-8000-6c2f3d4e5f60")
+    one, other = (owned(new_run(load(Path("firm.yaml")), as_of=DAY), each).run_id.rpartition("-")[2] for each in ids)
+    assert one != other
 
 
 def test_a_cancelled_run_stops_of_itself_and_leaves_the_old_table(served, client, meanwhile):

@@ -539,6 +539,29 @@ def test_a_key_that_is_not_a_number_in_a_float_column_is_missing(folder):
     assert taken_in(source("shop.parquet")).counts == {"shop": (2, 2, 0, 0)}
 
 
+@pytest.mark.parametrize("given", [("1", "Jane Doe", "7"), ("Jane Doe", "1", "7")])
+def test_what_cannot_be_computed_of_one_row_is_empty_in_that_row_alone(folder, given):
+    expected = {"1": True, "Jane Doe": None, "7": False}
+    assert values(folder, "is_recurring", *given, mapped="it in (1, 2)") == [expected[each] for each in given]
+
+
+@pytest.mark.parametrize("key", [None, "at"])
+def test_a_landed_file_whose_rows_had_another_key_is_refused(folder, key):
+    csv(folder, "old.csv", HEADER, "o1,1,A,2026-01-05,1", "o1,2,A,2026-01-05,2")
+    csv(folder, "new.csv", HEADER, "o2,1,A,2026-01-05,1", "o2,2,A,2026-01-05,2")
+    landed(firm(source("*.csv")))
+    columns = {ours: theirs for ours, theirs in (ORDERS | {"line_number": key}).items() if theirs}
+    business = firm(source("*.csv", columns))
+    (folder / "old.csv").unlink()
+    landed(business, NIGHT + timedelta(days=1))
+    told = (
+        r"file old.csv: it was landed on 2026-01-15 with line_number read as no, which the mapping no longer says; its rows "
+        r"cannot be told apart otherwise\. Nothing was published\."
+    )
+    with pytest.raises(SourceError, match=told):
+        ingested(business)
+
+
 # the quarantine
 
 

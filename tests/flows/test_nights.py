@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.errors import SourceError
+from config.errors import GateRefused, SourceError
 from config.settings import Business
 from config.tables import ENGAGEMENTS, ORDERS, Table
+from flows.batches import batches
 from flows.ledger import LEDGER_TABLES, ROLES, fitted_models
-from flows.stages import Run, check_incoming, conform_rows, extract, features, ledger, models
+from flows.stages import Run, audit_incoming, check_incoming, conform_rows, extract, features, ledger, models
 from flows.state import connected
 from tests.histories import Drawn, histories
 from tests.ingest import firm, source
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.timeout(3600)
 FEW = settings(max_examples=settings().max_examples // 15)
 STAGES = (extract, check_incoming, conform_rows, ledger, models, features)
 KEPT = (
-    *(f"{kept}_{role}" for kept in ("checked", "superseded") for role in ROLES),
+    *(f"{kept}_{role}" for kept in ("checked", "superseded", "named") for role in ROLES),
     *LEDGER_TABLES,
     "conversed",
     "quarantine",
@@ -248,3 +249,57 @@ def test_a_return_that_a_later_night_brings_counts_on_the_day_of_its_order(tmp_p
 def days_later(sold: Row, days: int) -> Row:
     moved = {"ordered_on": sold["ordered_on"] + timedelta(days=days)}
     return moved | {"ordered_at": sold["ordered_at"] + timedelta(days=days)}
+
+
+def lines(prefix: str, count: int, **known) -> list[Row]:
+    return [order(SENT, order_id=f"{prefix}{number}", account_id="A", line="law", **known) for number in range(count)]
+
+
+ALL_STAGES = (extract, check_incoming, audit_incoming, *STAGES[2:])
+UNFIT = {"reason": "a foreign currency"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "is_refused"),
+    [
+        ({"a": lines("g", 6) + lines("b", 1, **UNFIT)}, {"b": lines("h", 2) + lines("c", 1, **UNFIT)}, False),
+        ({"a": lines("g", 6) + lines("b", 1, **UNFIT)}, {"b": lines("h", 1) + lines("c", 1, **UNFIT)}, True),
+        ({"a": lines("g", 90), "b": lines("b", 20, **UNFIT)}, {"a": lines("g", 1)}, True),
+        ({"a": lines("g", 90), "b": lines("b", 20, **UNFIT)}, {"a": []}, True),
+        ({"a": lines("g", 20, quantity=1.0)}, {"b": lines("h", 9) + lines("much", 1, quantity=2e9)}, False),
+    ],
+    ids=["at the limit", "above it", "good rows that shrink", "good rows that go", "a column that few rows have"],
+)
+def test_a_night_is_refused_where_a_rebuild_is(tmp_path, first, then, is_refused):
+    write(tmp_path, "engagements", "a", [event(0, "e1")])
+    for number, files in enumerate((first, then)):
+        for name, rows in files.items():
+            write(tmp_path, "orders", name, rows)
+        run = run_of(sources(tmp_path), SENT + timedelta(days=number))
+        if not number:
+            outcome(run, ALL_STAGES)
+    extract(run)
+    with elsewhere(run.business) as business:
+        for each in (run, replace(run, business=business)):
+            check_incoming(each)
+            if is_refused:
+                with pytest.raises(
+                    GateRefused, match=r"(?s)some rule is broken.*orders [ab]\.parquet: .* rows are unfit"
+                ):
+                    audit_incoming(each)
+            else:
+                audit_incoming(each)
+
+
+def test_a_batch_that_is_landed_again_since_its_manifest_was_taken_away_counts_from_then(tmp_path):
+    sold = order(SENT, order_id="o1", account_id="A", line="law", amount=Decimal(100))
+    write(tmp_path, "engagements", "a", [event(0, "e1")])
+    for name, amount in (("a", 100), ("b", 50)):
+        write(tmp_path, "orders", name, [sold | {"amount": Decimal(amount)}])
+        outcome(run_of(sources(tmp_path), SENT))
+    first = batches(tmp_path / "state/landed", "orders")[0]
+    first.path(tmp_path / "state/landed").with_suffix(".json").unlink()
+    run = run_of(sources(tmp_path), SENT)
+    found = outcome(run)
+    assert [row[4] for row in found["order_days"]] == [Decimal(100)]
+    assert_same(found, rebuilt(run))

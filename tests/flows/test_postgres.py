@@ -186,6 +186,17 @@ def test_a_row_without_a_value_of_the_cursor_is_read_whenever_it_comes(shop):
     assert landed(business, NIGHT_AFTER) == []
 
 
+def test_a_row_without_a_value_of_the_cursor_that_is_again_what_it_was_counts_as_that(shop):
+    shop.execute(order(1, "2026-01-14 08:00"), "insert into orders values ('o2', 1, 'B', '2026-01-05', 1)")
+    business = firm(shop.source("orders", ORDERS, **READ_ON))
+    landed(business)
+    for amount, night in ((2, NEXT_NIGHT), (1, NIGHT_AFTER)):
+        shop.execute(f"update orders set amount = {amount} where id = 'o2'")
+        assert [column(rows_of(batch), "id") for batch in landed(business, night)] == [["o2"]]
+        assert column(ingested(business).orders, "order_id", "amount") == [("o1", 10), ("o2", amount)]
+    assert landed(business, NIGHT_AFTER) == []
+
+
 @pytest.mark.parametrize("far", ["2099-01-01", "infinity"])
 def test_a_time_yet_to_come_does_not_hide_the_rows_before_it(shop, far):
     shop.execute(order(1, "2026-01-14 08:00"), f"insert into orders values ('o2', 1, 'B', '2026-01-05', 1, '{far}')")

@@ -315,6 +315,22 @@ def test_a_parquet_file_whose_text_is_not_utf_8_is_refused_without_the_text(con,
     assert "Jane" not in fault(refused.value)
 
 
+CAST = "Conversion Error: Could not convert string"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (f"{CAST} 'Jane Doe' to INT32", f"{CAST} '...' to INT32"),
+        (f"{CAST} 'Jane Doe\n12 Main Street' to INT32", f"{CAST} '...'"),
+        (f'{CAST} "Jane Doe" to DECIMAL(11,1)', f"{CAST} '...' to DECIMAL(11,1)"),
+        ("Binder Error: it doesn't fit.", "Binder Error: it doesn't fit"),
+    ],
+)
+def test_a_fault_is_told_without_values(said, told):
+    assert fault(ValueError(said)) == told
+
+
 FIELDS = st.text(st.sampled_from('ab,;"\n\r \té🦊'), max_size=5)
 
 

@@ -1,16 +1,19 @@
 """What lasts between nights: made anew where it does not fit, left alone by a run of the past."""
 
 import shutil
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from config.errors import ConfigurationError, SourceError
-from flows import machine, state
-from flows.stages import check_incoming, extract
-from flows.state import FILE
+from config.errors import Busy, ConfigurationError, SourceError
+from flows import duck, machine, state
+from flows.runs import at_work
+from flows.stages import KEPT_RUNS, check_incoming, conform_rows, extract
+from flows.state import FILE, connected
 from tests.flows.test_nights import STAGES, assert_same, outcome, rebuilt, run_of, sources, write
 from tests.rows import engagement, order
 
@@ -57,6 +60,22 @@ def test_a_state_that_cannot_be_read_is_made_anew(folder):
     run = run_of(sources(folder), DAY + timedelta(days=1))
     assert checked(run).endswith("the state is made anew: it could not be read")
     assert_same(outcome(run), rebuilt(run))
+
+
+def test_a_state_that_another_program_has_open_is_told_and_kept(folder):
+    deliver(folder, 1)
+    for _, con in duck._idle.values():
+        con.close()
+    duck._idle.clear()
+    look = "import duckdb, sys; con = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", look, str(folder / "state" / FILE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as looking:
+        assert looking.stdout
+        looking.stdout.readline()
+        with pytest.raises(Busy, match=r"state.duckdb: another program has it open\. Nothing was changed\."):
+            checked(run_of(sources(folder), DAY))
+        looking.communicate()
+    assert checked(run_of(sources(folder), DAY)) == "1 orders, 1 engagements read, 0 orders, 0 engagements unfit"
 
 
 def test_a_log_that_an_old_state_left_does_not_spoil_the_new_one(folder):
@@ -130,3 +149,34 @@ def test_a_day_without_any_row_makes_nothing(folder):
         outcome(run_of(sources(folder), date(2024, 12, 31)))
     run = run_of(sources(folder), DAY)
     assert_same(outcome(run), rebuilt(run))
+
+
+def test_a_disk_that_is_full_is_told_with_its_place(folder):
+    run = run_of(sources(folder), DAY)
+    checked(run)
+    told = r"/state: what a run works with cannot be kept there \(.*No space left on device\)\. Nothing was published\."
+    with pytest.raises(SourceError, match=told), connected(run.business, run.folder):
+        raise OSError(28, "No space left on device")
+    assert conform_rows(run)
+
+
+def test_working_data_of_runs_that_failed_does_not_pile_up(folder):
+    for _ in range(KEPT_RUNS + 3):
+        run = run_of(sources(folder), DAY)
+        with pytest.raises(ZeroDivisionError), at_work(run):
+            run.folder.mkdir(parents=True)
+            raise ZeroDivisionError
+    assert len(list((folder / "state/runs").iterdir())) == KEPT_RUNS + 1
+
+
+def test_a_state_of_another_business_is_refused(folder):
+    business = sources(folder)
+    with at_work(run_of(business, DAY)):
+        pass
+    other = business.model_copy(update={"name": "other"})
+    told = rf"/state: it is that of the business file {business.name}\.yaml\. Nothing was changed\. Give each business a state"
+    with pytest.raises(ConfigurationError, match=told), at_work(run_of(other, DAY)):
+        pass
+    (folder / "state/business").unlink()
+    with at_work(run_of(other, DAY)):
+        pass

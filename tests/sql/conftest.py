@@ -24,6 +24,7 @@ def tables():
         ("account_features", ACCOUNT_FEATURES),
         ("verdicts", standing.values()),
         ("standings_before", VERDICT_STANDINGS),
+        ("merged_accounts", ACCOUNT_SEGMENTS[:1]),
     ):
         con.execute(f"create table {name} ({', '.join(f'{column.name} {column.type}' for column in columns)})")
     return con

@@ -7,9 +7,10 @@ from tests.drawn import drawn, ordered, put, result
 AS_OF = date(2026, 3, 31)
 
 
-def changes(con, before: str, now: str) -> list[dict]:
+def changes(con, before: str, now: str, merged: str = "account_id") -> list[dict]:
     put(con, "standings_before", drawn(before))
     put(con, "verdicts", drawn(now))
+    put(con, "merged_accounts", drawn(merged))
     return result(con, "warehouse/segment_changes", AS_OF)
 
 
@@ -49,3 +50,10 @@ def test_on_the_first_day_everybody_enters(con):
         ("*", "entered", None),
         ("law", "entered", None),
     ]
+
+
+def test_an_account_that_left_by_a_merge_is_told_as_merged(con):
+    before = "account_id line segment\nA law client\nB law client\nC law client"
+    now = "account_id line segment because score revenue_12m\nC law client - 70 500"
+    found = changes(con, before, now, merged="account_id\nB\nC")
+    assert {row["account_id"]: row["because"] for row in found} == {"A": "no longer known", "B": "accounts merged"}
