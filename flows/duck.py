@@ -68,6 +68,11 @@ def trying(con: duckdb.DuckDBPyConnection) -> Generator[None]:
         con.execute("reset disabled_optimizers")
 
 
+def is_open_elsewhere(error: duckdb.Error) -> bool:
+    """Whether a file cannot be opened since another program has it open."""
+    return "Could not set lock" in str(error)
+
+
 def identifier(name: str) -> str:
     """A name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

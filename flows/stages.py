@@ -215,6 +215,7 @@ def models(run: Run) -> str:
 
 def features(run: Run) -> str:
     """Reduces the ledger to one row per account and line as of the day, and computes the features."""
+    purchase_models = fitted(run)
     with _work(run) as con:
         ledgers.reduce_account_lines(con, run.as_of)
         if not rows(con, "account_statistics"):
@@ -224,7 +225,7 @@ def features(run: Run) -> str:
             )
         for number, rows_of_slice in enumerate(slices(con)):
             statistics = con.sql(rows_of_slice).pl()
-            expected = with_outlook(statistics, fitted(run), run.as_of)
+            expected = with_outlook(statistics, purchase_models, run.as_of)
             known = expected.lazy().with_columns(margin_share=pl.lit(run.business.margin_share))
             frame = relationship_features(known, run.as_of, recorded(run.business.sources)).collect()
             store(con, run.folder, "account_features", number, frame)

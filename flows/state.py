@@ -21,7 +21,7 @@ from config.errors import Busy, SourceError
 from config.settings import Business
 from flows.batches import Batch
 from flows.disk import sync
-from flows.duck import connect, literal, reused
+from flows.duck import connect, is_open_elsewhere, literal, reused
 from flows.machine import memory_limit, require_room, threads
 
 FILE = "state.duckdb"
@@ -185,7 +185,7 @@ def _unfit(business: Business, made_of: str) -> str:
         with duckdb.connect(business.state / FILE) as con:
             found = con.execute("select hash from made_of").fetchall()
     except duckdb.Error as error:
-        if "Could not set lock" in str(error):
+        if is_open_elsewhere(error):
             raise Busy(
                 f"state {business.state / FILE}: another program has it open. Nothing was changed. Close it, and run again."
             ) from error

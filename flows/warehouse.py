@@ -26,7 +26,7 @@ import duckdb
 from config.errors import Busy, ConfigurationError, WarehouseError
 from config.settings import Business, DuckdbWarehouse
 from flows.disk import sync
-from flows.duck import literal, reused, started
+from flows.duck import is_open_elsewhere, literal, reused, started
 from flows.lock import held
 
 SCHEMA = "rapport"
@@ -120,7 +120,7 @@ def _attach(con: duckdb.DuckDBPyConnection, warehouse: Path, options: str) -> No
     try:
         con.execute(f"attach {literal(str(warehouse))} as warehouse ({options})")
     except duckdb.Error as error:
-        if "Could not set lock" in str(error):
+        if is_open_elsewhere(error):
             raise _open_elsewhere(warehouse) from error
         raise WarehouseError(
             f"warehouse {warehouse}: it cannot be opened ({_first_line(error)}). Nothing was changed."
