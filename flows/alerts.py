@@ -17,6 +17,7 @@ from prefect.server.schemas.schedules import CronSchedule
 from config.connections import SecretReference, secret_value
 from config.errors import ConfigurationError
 from config.settings import Business
+from flows.deployments import Deployment, Schedule
 from flows.events import FAILED, GATE_FAILED, HELD, PUBLISHED, SOURCE_STALE, resource_of
 
 SILENCE = "rapport: a run without a heartbeat has crashed"
@@ -45,17 +46,18 @@ def silent_runs_crash(flows: Sequence[str]) -> AutomationCore:
     )
 
 
-def alerts_of(client: SyncPrefectClient, business: Business, deployments: Sequence[dict[str, Any]]) -> None:
+def alerts_of(client: SyncPrefectClient, business: Business, deployments: Sequence[Deployment]) -> None:
     """Makes a business's automations as its file says now; those that it no longer says are taken away.
 
     Args:
         client: of the server.
         business: the business.
-        deployments: its deployments, each as `prefect.yaml` says it.
+        deployments: its deployments.
     """
     notify = business.alerts.notify
     wanted = _alerts(business, _channel(business.name, notify), deployments) if notify else []
-    for name in {_stopped(business), _crashed(business), _missed(business)} - {each.name for each in wanted}:
+    known = {_stopped(business), _crashed(business), _not_begun(business), _missed(business)}
+    for name in known - {each.name for each in wanted}:
         for present in client.read_automations_by_name(name):
             client.delete_automation(present.id)
     for each in wanted:
@@ -71,11 +73,17 @@ def ensure(client: SyncPrefectClient, wanted: AutomationCore) -> None:
     client.create_automation(wanted)
 
 
-def _alerts(business: Business, channel: Any, deployments: Sequence[dict[str, Any]]) -> list[AutomationCore]:
+def _alerts(business: Business, channel: Any, deployments: Sequence[Deployment]) -> list[AutomationCore]:
     by = business.alerts.published_by
-    nightly = next((each for each in deployments if each["schedules"]), None)
+    nightly = next((each for each in deployments if each.schedules), None)
     missed = [_night_is_missed(business, channel, nightly, by)] if nightly and by else []
-    return [_run_is_stopped(business, channel), _run_crashes(business, channel), *missed]
+    names = [each.name for each in deployments]
+    return [
+        _run_is_stopped(business, channel),
+        _run_crashes(business, channel),
+        _run_does_not_begin(business, channel, names),
+        *missed,
+    ]
 
 
 def _run_is_stopped(business: Business, channel: Any) -> AutomationCore:
@@ -103,30 +111,47 @@ def _run_crashes(business: Business, channel: Any) -> AutomationCore:
     )
 
 
-def _night_is_missed(business: Business, channel: Any, nightly: dict[str, Any], by: str) -> AutomationCore:
+def _run_does_not_begin(business: Business, channel: Any, deployments: Sequence[str]) -> AutomationCore:
+    """Known by its deployment: it still has the name that Prefect gives, one word, where ours have several."""
     said = (
-        f"The deployment {nightly['name']} has not published by {by}. The tables of the last run stand. "
+        "Run {{ flow_run.name }} of the deployment {{ deployment.name }} ended before it began. The tables of the last run "
+        "stand. See in the Prefect UI what it says."
+    )
+    return AutomationCore(
+        name=_not_begun(business),
+        trigger=EventTrigger(
+            match={"prefect.resource.id": "prefect.flow-run.*", "prefect.resource.name": "!* *"},
+            match_related={"prefect.resource.role": "deployment", "prefect.resource.name": list(deployments)},
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+        ),
+        actions=[_notification(channel, business, "a run did not begin", said)],
+    )
+
+
+def _night_is_missed(business: Business, channel: Any, nightly: Deployment, by: str) -> AutomationCore:
+    said = (
+        f"The deployment {nightly.name} has not published by {by}. The tables of the last run stand. "
         "See its runs in the Prefect UI."
     )
     return AutomationCore(
         name=_missed(business),
         trigger=EventTrigger(
-            match_related={"prefect.resource.role": "deployment", "prefect.resource.name": nightly["name"]},
+            match_related={"prefect.resource.role": "deployment", "prefect.resource.name": nightly.name},
             after={f"prefect.flow-run.{begin}" for begin in BEGINS},
             expect={PUBLISHED},
             for_each={"related:deployment:prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=time_to_publish(nightly["schedules"][0], by),
+            within=time_to_publish(nightly.schedules[0], by),
         ),
         actions=[_notification(channel, business, f"nothing was published by {by}", said)],
     )
 
 
-def time_to_publish(schedule: dict[str, Any], published_by: str) -> timedelta:
+def time_to_publish(schedule: Schedule, published_by: str) -> timedelta:
     """How long after a night is due its publication must be there; on a night that clocks change an hour more or less."""
-    zone = ZoneInfo(schedule["timezone"])
-    (due,) = asyncio.run(CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"]).get_dates(n=1))
+    zone = ZoneInfo(schedule.timezone)
+    (due,) = asyncio.run(CronSchedule(cron=schedule.cron, timezone=schedule.timezone).get_dates(n=1))
     due = due.astimezone(zone).replace(tzinfo=None)
     deadline = datetime.combine(due, time.fromisoformat(published_by))
     return (deadline if deadline > due else deadline + timedelta(days=1)) - due
@@ -151,6 +176,10 @@ def _stopped(business: Business) -> str:
 
 def _crashed(business: Business) -> str:
     return f"rapport: {business.name}, a run that crashed"
+
+
+def _not_begun(business: Business) -> str:
+    return f"rapport: {business.name}, a run that did not begin"
 
 
 def _missed(business: Business) -> str:

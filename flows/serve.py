@@ -1,7 +1,4 @@
-"""`rapport serve`: the deployments registered with a Prefect server, and a worker that runs them.
-
-Prefect reads its settings from the environment when it is imported, so it is imported only after they are there.
-"""
+"""`rapport serve`: a Prefect server with the deployments, and a worker that runs them."""
 
 import os
 import signal
@@ -11,21 +8,15 @@ import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import yaml
-
 from config.errors import ConfigurationError, RapportError
-from config.settings import load
-from flows.runs import CONFIG_DIRECTORY, EXAMPLE, business_file
+from flows.deployments import POOL, deployments, register
+from flows.runs import CONFIG_DIRECTORY
 
-BUNDLED = Path(str(files("flows").joinpath("prefect.yaml")))
-ENTRYPOINTS = ("flows.nightly.segment_accounts", "flows.nightly.backfill_accounts")
-POOL = "rapport"
 WORKER = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1")
 
 PREFECT_FILES = Path(".rapport/prefect")
@@ -69,8 +60,8 @@ def serve(config: Path | None, port: int | None) -> None:
     """
     if config:
         os.environ[CONFIG_DIRECTORY] = str(config.resolve().parent)
-    chosen = deployments(config)
     prepare_environment()
+    chosen = deployments(config)
     asked: list[int] = []
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # an exception could come between the start of a process and the block that ends it
@@ -82,81 +73,14 @@ def serve(config: Path | None, port: int | None) -> None:
                 os.environ.setdefault("PREFECT_API_AUTH_STRING", os.environ["PREFECT_SERVER_API_AUTH_STRING"])
             processes["server"] = started.enter_context(_server(port, asked))
             print(f"Prefect server: {os.environ['PREFECT_API_URL'].removesuffix('/api')}", flush=True)
-        register(chosen)
-        print(f"Deployments: {', '.join(each['name'] for each in chosen)}. Ctrl-C ends everything.", flush=True)
+        notes = register(chosen)
+        for line in [*notes, f"Deployments: {', '.join(each.name for each in chosen)}. Ctrl-C ends everything."]:
+            print(line, flush=True)
         processes["worker"] = started.enter_context(_running(WORKER, output=None))
         while all(process.poll() is None for process in processes.values()):
             _pause(asked)
         ended = next(name for name, process in processes.items() if process.poll() is not None)
         raise RapportError(f"the Prefect {ended} ended by itself, and so all was ended. Start it again.")
-
-
-def deployments(config: Path | None) -> list[dict[str, Any]]:
-    """The deployments of `prefect.yaml`, the working directory's before the bundled one, each in its business's zone.
-
-    Args:
-        config: the business file for all of them; without it, those that they name.
-
-    Raises:
-        ConfigurationError: there is no deployment of the flow, or a business file is wrong.
-    """
-    here = Path("prefect.yaml")
-    document = here if here.exists() else BUNDLED
-    every = yaml.safe_load(document.read_text(encoding="utf-8"))["deployments"]
-    found = [each for each in every if each["entrypoint"] in ENTRYPOINTS]
-    if not found:
-        listed = " or ".join(ENTRYPOINTS)
-        raise ConfigurationError(f"{document}: there is no deployment of {listed}. Add one, or start elsewhere.")
-    for each in found:
-        given = {"business": EXAMPLE} | each.get("parameters", {})
-        each["parameters"] = given | {"business": config.stem} if config else given
-        zone = load(business_file(each["parameters"]["business"])).timezone
-        each["schedules"] = [schedule | {"timezone": zone} for schedule in each.get("schedules", [])]
-    return found
-
-
-def register(chosen: Sequence[dict[str, Any]]) -> None:
-    """Registers deployments with the Prefect server, with the work pool and the automations.
-
-    Args:
-        chosen: the deployments, as `prefect.yaml` says them.
-
-    Raises:
-        ConfigurationError: the server does not answer.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.deployments.runner import RunnerDeployment
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.flows import EntrypointType
-    from prefect.schedules import Cron
-    from prefect.workers.process import ProcessWorker
-
-    from flows.alerts import alerts_of, ensure, silent_runs_crash
-    from flows.nightly import backfill_accounts, require_server, segment_accounts
-
-    require_server()
-    flows = dict(zip(ENTRYPOINTS, (segment_accounts, backfill_accounts), strict=True))
-    template = ProcessWorker.get_default_base_job_template()
-    with get_client(sync_client=True) as client:
-        with suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
-        ensure(client, silent_runs_crash([each.name for each in flows.values()]))
-        for name in sorted({each["parameters"]["business"] for each in chosen}):
-            of_it = [each for each in chosen if each["parameters"]["business"] == name]
-            alerts_of(client, load(business_file(name)), of_it)
-    for each in chosen:
-        RunnerDeployment.from_flow(
-            flows[each["entrypoint"]],
-            each["name"],
-            description=each.get("description"),
-            parameters=each["parameters"],
-            schedules=[Cron(schedule["cron"], timezone=schedule["timezone"]) for schedule in each["schedules"]],
-            work_pool_name=POOL,
-            # a command of its own, so that Prefect starts no process more to look for the flow, and none to look for its hooks
-            job_variables={"working_dir": str(Path.cwd()), "command": f"{sys.executable} -m prefect.engine"},
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        ).apply()
 
 
 @contextmanager

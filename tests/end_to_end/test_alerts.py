@@ -7,6 +7,7 @@ import pytest
 from config.errors import ChangeHeld, GateRefused
 from config.settings import load
 from flows.alerts import time_to_publish
+from flows.deployments import Schedule
 from flows.nightly import segment_accounts
 from flows.runs import at_work, new_run, run_stages
 from tests.end_to_end.runs import ended
@@ -61,12 +62,34 @@ def test_a_night_that_published_nothing_by_its_hour_is_told(served, client, mean
     assert told.startswith("The deployment nightly has not published by 07:00.")
 
 
+def test_a_run_that_ends_before_it_begins_is_told(served, client, meanwhile):
+    day = ended(client, meanwhile.day)
+    told = served.channel.told("Rapport, Small firm: a run did not begin", day.name)
+    assert told == (
+        f"Run {day.name} of the deployment nightly ended before it began. The tables of the last run stand. "
+        "See in the Prefect UI what it says."
+    )
+
+
+def test_a_run_that_began_is_not_told_as_one_that_did_not(served, client, meanwhile):
+    killed = f"prefect.flow-run.{ended(client, meanwhile.killed).id}"
+
+    def look() -> bool:
+        crashed = events_of(client, "prefect.flow-run.Crashed")
+        return any(each["resource"]["prefect.resource.id"] == killed for each in crashed)
+
+    until(look, "the event")
+    served.channel.told("a run did not begin")
+    said = [each["message"] for each in served.channel.messages if "did not begin" in each["title"]]
+    assert not any("large up to" in each for each in said)
+
+
 @pytest.mark.parametrize(
     ("cron", "published_by", "wait"),
     [("30 3 * * *", "07:00", 3.5), ("30 22 * * *", "07:00", 8.5), ("0 7 * * *", "07:00", 24)],
 )
 def test_the_time_to_publish_is_counted_from_when_the_night_is_due(cron, published_by, wait):
-    schedule = {"cron": cron, "timezone": "America/New_York"}
+    schedule = Schedule(cron=cron, timezone="America/New_York")
     assert time_to_publish(schedule, published_by) == timedelta(hours=wait)
 
 

@@ -29,9 +29,9 @@ from prefect.states import Scheduled
 from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
 from config.settings import load
 from flows.alerts import SILENCE
+from flows.deployments import deployments, register
 from flows.nightly import TASKS, may_pass_later, run_flow, segment_accounts
 from flows.runs import at_work, example_file, new_run, run_stages
-from flows.serve import deployments
 from flows.warehouse import live
 from tests.end_to_end.conftest import MISSED
 from tests.end_to_end.runs import artifacts, deployment, ended, run_named, started
@@ -246,7 +246,7 @@ def test_prefects_own_command_deploys_the_same(served, client, tmp_path, monkeyp
     bundled = deployments(None)
     text = (ROOT / "prefect.yaml").read_text()
     for each in bundled:
-        text = text.replace(f"name: {each['name']}", f"name: {each['name']}-by-hand")
+        text = text.replace(f"name: {each.name}", f"name: {each.name}-by-hand")
     (tmp_path / "prefect.yaml").write_text(text)
     done = subprocess.run(
         [Path(sysconfig.get_path("scripts"), "prefect"), "--no-prompt", "deploy", "--all"],
@@ -256,10 +256,12 @@ def test_prefects_own_command_deploys_the_same(served, client, tmp_path, monkeyp
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for each in bundled:
-        by_hand, by_serve = deployment(client, f"{each['name']}-by-hand"), deployment(client, each["name"])
-        assert by_hand.parameters == each["parameters"] == {"business": "hartley"}
-        assert [s.schedule.model_dump(include={"cron", "timezone"}) for s in by_hand.schedules] == each["schedules"]
-        assert [s.schedule.cron for s in by_serve.schedules] == [s["cron"] for s in each["schedules"]]
+        by_hand, by_serve = deployment(client, f"{each.name}-by-hand"), deployment(client, each.name)
+        assert by_hand.parameters == each.parameters == {"business": "hartley"}
+        assert [(s.schedule.cron, s.schedule.timezone) for s in by_hand.schedules] == [
+            (s.cron, s.timezone) for s in each.schedules
+        ]
+        assert [s.schedule.cron for s in by_serve.schedules] == [s.cron for s in each.schedules]
         for alike in (
             "entrypoint",
             "enforce_parameter_schema",
@@ -281,28 +283,67 @@ def test_a_taken_port_is_told(tmp_path):
             assert running.process.wait(WAIT_SECONDS) == 2
 
 
-def test_a_prefect_yaml_beside_the_business_goes_before_the_bundled_one(at_the_firm):
-    (at_the_firm.parent / "prefect.yaml").write_text(
-        """
-deployments:
-  - name: early
-    entrypoint: flows.nightly.segment_accounts
-    schedules: [{cron: 0 1 * * *}]
-    work_pool: {name: rapport}
-  - name: others
-    entrypoint: elsewhere.flow
-    work_pool: {name: theirs}
-"""
+@pytest.fixture
+def for_the_example(monkeypatch, tmp_path) -> Path:
+    """A working directory for deployments of the example, so that nothing that the server has of the firm is changed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAPPORT_CONFIG_DIR", raising=False)
+    return tmp_path
+
+
+def registered(folder: Path, early: str) -> list[str]:
+    """Registers what a `prefect.yaml` says, and gives the notes on it."""
+    (folder / "prefect.yaml").write_text(
+        f"deployments: [{{name: early, entrypoint: flows.nightly.segment_accounts, {early}}}]"
     )
-    assert deployments(at_the_firm) == [
-        {
-            "name": "early",
-            "entrypoint": "flows.nightly.segment_accounts",
-            "work_pool": {"name": "rapport"},
-            "parameters": {"business": "firm"},
-            "schedules": [{"cron": "0 1 * * *", "timezone": "Asia/Tokyo"}],
-        }
+    return register(deployments(None))
+
+
+def test_what_was_switched_off_in_the_ui_stays_off(client, for_the_example):
+    early = "schedules: [{cron: 0 1 * * *}, {cron: 0 2 * * *}]"
+    assert registered(for_the_example, early) == []
+    first, _ = deployment(client, "early").schedules
+    client.update_deployment_schedule(deployment(client, "early").id, first.id, active=False)
+    assert registered(for_the_example, early) == [
+        f"early is switched off: it does not run by itself at {first.schedule.cron}."
     ]
+    assert [each.active for each in deployment(client, "early").schedules].count(False) == 1
+    client.pause_deployment(deployment(client, "early").id)
+    assert len(registered(for_the_example, early)) == 2
+    assert deployment(client, "early").paused
+
+
+def test_prefect_yaml_says_what_counts_whatever_the_ui_says(client, for_the_example):
+    registered(for_the_example, "schedules: [{cron: 0 1 * * *}]")
+    client.pause_deployment(deployment(client, "early").id)
+    assert registered(for_the_example, "schedules: [{cron: 0 1 * * *, active: true}]") == []
+    assert not deployment(client, "early").paused
+    (note,) = registered(for_the_example, "schedules: [{cron: 0 1 * * *, active: false}]")
+    assert note == "early is switched off: it does not run by itself at 0 1 * * *."
+    assert [each.active for each in deployment(client, "early").schedules] == [False]
+
+
+def test_tags_are_those_of_the_file(client, for_the_example):
+    registered(for_the_example, "tags: [night]")
+    assert deployment(client, "early").tags == ["night"]
+
+
+def test_a_deployment_that_was_renamed_is_told(client, for_the_example):
+    registered(for_the_example, "schedules: [{cron: 0 1 * * *}]")
+    assert register([each.model_copy(update={"name": "late"}) for each in deployments(None)]) == [
+        "early is on the server and no longer in prefect.yaml: delete it in the UI, or it goes on."
+    ]
+
+
+def test_a_parameter_that_the_form_does_not_take_is_told(client, for_the_example):
+    with pytest.raises(ConfigurationError) as told:
+        registered(for_the_example, "parameters: {as_off: 2026-02-01}")
+    assert str(told.value) == (
+        "prefect.yaml: parameters of the deployment early: there is no as_off. Did you mean 'as_of'? There are "
+        "business, as_of, known_at, rebuild, dry_run, accept_change, wait_seconds."
+    )
+    with pytest.raises(ConfigurationError, match=r"of the deployment early: .*'wait_seconds'.* less than the minimum"):
+        registered(for_the_example, "parameters: {wait_seconds: -1}")
 
 
 def test_without_a_server_there_is_a_temporary_one_and_a_fault_is_a_message_and_an_exit_code(meanwhile):
