@@ -192,6 +192,7 @@ QUARANTINE: Table = (
 
 RUNS: Table = (
     Column("run_id", "VARCHAR", "id", "the run", True),
+    Column("business", "VARCHAR", "name", "the business file, without .yaml; NULL of runs that did not tell"),
     Column("as_of", "DATE", "day", "last day counted, inclusive", True),
     Column("known_at", "TIMESTAMP", "UTC", "rows that had reached the pipeline by then were counted", True),
     Column("started_at", "TIMESTAMP", "UTC", "when the run began", True),

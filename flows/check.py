@@ -15,7 +15,7 @@ from flows.batches import Batch
 from flows.duck import connect
 from flows.runs import new_run, require_state
 from flows.stages import ROLES
-from flows.warehouse import live, location
+from flows.warehouse import live, location, require_own
 
 SAMPLE_ROWS = 1000
 KEYS = {"orders": "order_id", "engagements": "event_id"}
@@ -36,7 +36,8 @@ def checks(business: Business) -> list[Checked]:
         SourceError: a source cannot be read.
         GateRefused: more of the rows looked at are unfit than a run would let pass, or there is no order at all.
         WarehouseError: the warehouse cannot be read, or its directory not be written.
-        ConfigurationError: the day in the business file has not come, or the state cannot be written.
+        ConfigurationError: the day in the business file has not come, the state cannot be written, or the state or the
+            warehouse is another business's.
     """
     new_run(business)  # which refuses a day that has not come
     require_state(business)
@@ -47,6 +48,7 @@ def checks(business: Business) -> list[Checked]:
 def _warehouse(business: Business) -> Checked:
     path = location(business)
     present = live(path)
+    require_own(path, present, business)
     directory = next(parent for parent in path.resolve().parents if parent.exists())
     if not os.access(directory, os.W_OK):
         raise WarehouseError(

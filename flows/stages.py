@@ -38,7 +38,7 @@ from flows.ledger import ROLES
 from flows.package import PACKAGED, seal, verified
 from flows.publishing import publish as publish_package
 from flows.slices import COMPUTED, slices, store, stored
-from flows.warehouse import live, location, unattached
+from flows.warehouse import live, location, require_own, unattached
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.holding import STANDING
@@ -128,9 +128,12 @@ class Run:
 
 
 def extract(run: Run) -> str:
-    """Lands what is new or changed in each source, unless a later day is published already and would stay so."""
-    if not (run.dry_run or run.is_replay):
-        _refuse_past_day(run)
+    """Lands what is new or changed in each source.
+
+    Unless a later day is published already and would stay so, or another business publishes to the warehouse.
+    """
+    if not run.dry_run:
+        _refuse_warehouse(run)
     with connect(run.business) as con:
         new = [
             batch
@@ -342,9 +345,10 @@ def forget_old_runs(run: Run) -> None:
         shutil.rmtree(folder)
 
 
-def _refuse_past_day(run: Run) -> None:
+def _refuse_warehouse(run: Run) -> None:
     present = live(run.warehouse)
-    if present and run.as_of < present["as_of"]:
+    require_own(run.warehouse, present, run.business)
+    if present and run.as_of < present["as_of"] and not run.is_replay:
         raise ConfigurationError(
             f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "
             "--dry-run, or replay it and the days after it: rapport backfill, with the same --config, "
@@ -508,6 +512,7 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
     ).fetchall()[0]
     return {
         "run_id": run.run_id,
+        "business": run.business.name,
         "as_of": run.as_of,
         "known_at": run.known_at or max(batch.known_at for batch in batches),
         "started_at": run.started_at.replace(tzinfo=None),

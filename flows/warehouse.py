@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -73,6 +73,26 @@ def live(warehouse: Path) -> dict[str, Any] | None:
         cursor = con.execute(f"select * from {LEDGER} order by published_at desc limit 1")
         names = [name for name, *_ in cursor.description]
         return next((dict(zip(names, row, strict=True)) for row in cursor.fetchall()), None)
+
+
+def require_own(warehouse: Path, present: Mapping[str, Any] | None, business: Business) -> None:
+    """Makes sure that no other business publishes to a warehouse: each would take away the other's rows.
+
+    Args:
+        warehouse: the DuckDB file.
+        present: the ledger's row of what readers see now, see `live`.
+        business: who is to publish.
+
+    Raises:
+        ConfigurationError: another one does.
+    """
+    owner = present and present.get("business")
+    if owner not in (None, business.name):
+        raise ConfigurationError(
+            f"warehouse {warehouse}: the business file {owner}.yaml publishes to it. Nothing was changed. Give each business a "
+            f"warehouse of its own; if the file was renamed, give it its old name, or the ledger the new one: "
+            f"update {LEDGER} set business = {literal(business.name)}"
+        )
 
 
 @contextmanager

@@ -22,6 +22,7 @@ ROWS = {
 def ledger_row(run_id: str, as_of: date = AS_OF, continues: str | None = None) -> dict[str, object]:
     return {
         "run_id": run_id,
+        "business": "firm",
         "as_of": as_of,
         "known_at": datetime(2026, 2, 1, 6),
         "started_at": datetime(2026, 2, 1, 7),

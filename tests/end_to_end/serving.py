@@ -81,15 +81,13 @@ LARGE = {
     "business: Small firm": "business: Large firm",
     "path: orders.csv": "path: orders.parquet",
     "state: state": "state: large",
+    "path: warehouse.duckdb": "path: large.duckdb",
 }
 LARGE_ORDERS = 1_500_000
 
 
 def large_firm(folder: Path) -> None:
-    """Writes, beside the small firm, a business with so many orders that its stages take their time.
-
-    Both publish to one warehouse.
-    """
+    """Writes, beside the small firm, a business with so many orders that its stages take their time."""
     text = BUSINESS
     for ours, theirs in LARGE.items():
         text = text.replace(ours, theirs)

@@ -206,6 +206,22 @@ def test_a_state_that_cannot_be_written_is_told(rapport, state):
     assert rapport("check").err.strip() == told
 
 
+def test_a_warehouse_of_another_business_is_refused(rapport):
+    other = json.loads(Path("firm.yaml").read_text()) | {"state": "others"}
+    Path("other.yaml").write_text(json.dumps(other))
+    told = (
+        "warehouse warehouse.duckdb: the business file firm.yaml publishes to it. Nothing was changed. Give each business a "
+        "warehouse of its own; if the file was renamed, give it its old name, or the ledger the new one: "
+        "update rapport.runs set business = 'other'"
+    )
+    assert refused(rapport, 2, "--config", "other.yaml") == told
+    assert rapport("check", "--config", "other.yaml").err.strip() == told
+    assert rapport("run", "--config", "other.yaml", "--dry-run").code == 0
+    with duckdb.connect("warehouse.duckdb") as con:
+        con.execute("update rapport.runs set business = 'other'")
+    assert rapport("run", "--config", "other.yaml").code == 0
+
+
 def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
     columns = ORDERS | {"line": "'a [/b] :ox:'"}
     write_firm(business="Doe [b]& Co", sources={"orders": [source("shop.csv", columns)], "engagements": []})

@@ -213,6 +213,7 @@ def test_the_live_run_is_the_whole_row_of_the_last_publication(packages, warehou
     assert row and abs(datetime.now() - row.pop("published_at")).days <= 1
     assert row == {
         "run_id": "run-1",
+        "business": "firm",
         "as_of": AS_OF,
         "known_at": datetime(2026, 2, 1, 6),
         "started_at": datetime(2026, 2, 1, 7),
