@@ -6,7 +6,7 @@ from typing import Any, cast
 from pydantic import Field, SecretStr, model_validator
 
 from config.documents import Strict
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, SourceError
 
 
 class SecretReference(Strict):
@@ -50,13 +50,16 @@ def secret_value(reference: SecretReference) -> SecretStr:
 
     Raises:
         ConfigurationError: the environment variable is not set or empty, or there is no such Prefect block.
+        SourceError: the Prefect server does not answer, or does not let us in.
     """
     if reference.env is not None:
         value = os.environ.get(reference.env)
         if not value:
             raise ConfigurationError(f"the environment variable {reference.env} is not set. Set it to the secret.")
         return SecretStr(value)
-    from prefect.blocks.system import Secret  # it takes seconds, and few need it
+    # they take seconds, and few need them
+    from httpx import HTTPError
+    from prefect.blocks.system import Secret
 
     try:
         block = cast(Secret[str], Secret.load(reference.prefect_block, _sync=True))
@@ -65,4 +68,9 @@ def secret_value(reference: SecretReference) -> SecretStr:
             f"there is no Prefect Secret block {reference.prefect_block}."
             " Make it, or name an environment variable instead."
         ) from None
+    except (HTTPError, RuntimeError) as error:  # the second where a temporary server does not start
+        raise SourceError(
+            f"the Prefect Secret block {reference.prefect_block} cannot be read: {str(error).splitlines()[0]}. Start the Prefect "
+            "server, correct PREFECT_API_URL or PREFECT_API_AUTH_STRING, or name an environment variable instead."
+        ) from error
     return SecretStr(str(block.get()))

@@ -54,7 +54,7 @@ class WorkPool(Strict):
 class Deployment(Strict):
     """A flow with what it is run with, and when."""
 
-    name: str = Field(min_length=1, description="what it is called in the UI")
+    name: str = Field(pattern="^[^/%&<>]+$", description="what it is called in the UI, without / % & < >")
     entrypoint: Entrypoint = Field(description="the flow")
     description: str | None = Field(default=None, description="what the UI says of it")
     tags: list[str] = Field(default=[], description="of each of its runs")
@@ -115,7 +115,8 @@ def register(chosen: Sequence[Deployment]) -> list[str]:
         chosen: the deployments.
 
     Returns:
-        What is to be known of them: which do not run by themselves, and which are there no file names any more.
+        A sentence on each that does not run by itself though it has a schedule, and on each that the server still has
+        though `prefect.yaml` no longer names it.
 
     Raises:
         ConfigurationError: the server does not answer, or a parameter is none of the flow's.
@@ -172,7 +173,7 @@ def _register(client: Any, each: Deployment) -> list[str]:
     off, paused = set(), False
     with suppress(ObjectNotFound):
         present = client.read_deployment_by_name(f"{flow.name}/{each.name}")
-        off = {known.schedule.cron for known in present.schedules if not known.active}
+        off = {getattr(known.schedule, "cron", None) for known in present.schedules if not known.active}
         paused = present.paused and not any(wanted.active for wanted in each.schedules)
     schedules = [
         Cron(

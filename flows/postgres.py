@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from config.connections import PostgresConnection, secret_value
-from config.errors import SourceError
+from config.errors import RapportError, SourceError
 from config.expressions import plain_column, scalar_sql
 from config.nearest import did_you_mean
 from config.sources import PostgresSource
@@ -92,6 +92,7 @@ def snapshot(where: str, source: PostgresSource) -> Generator[Snapshot]:
 
     Raises:
         SourceError: there is no driver, no connection, or no such table.
+        ConfigurationError: the password is not where the business file says.
     """
     driver = _driver(where)
     with closing(_connected(driver, where, source)) as connection:
@@ -252,7 +253,10 @@ def _driver(where: str) -> ModuleType:
 
 
 def _connected(driver: ModuleType, where: str, source: PostgresConnection) -> Any:
-    password = secret_value(source.password).get_secret_value()
+    try:
+        password = secret_value(source.password).get_secret_value()
+    except RapportError as error:
+        raise type(error)(f"{where}: {error} Nothing was read.") from error
     options = {
         "host": source.host,
         "port": source.port,

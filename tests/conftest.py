@@ -27,12 +27,16 @@ HOME = f"prefect-of-rapport-tests{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 os.environ.setdefault("PREFECT_HOME", str(Path(tempfile.gettempdir(), HOME)))
 
 
+SERVED = {"test_alerts.py", "test_flow.py", "test_operating.py", "test_outages.py", "test_retries.py"}
+"""The files whose tests need the Prefect server."""
+
+
 class ByFile(LoadFileScheduling):
-    """Gives all tests of a file to one process of pytest, and to one process all files that need the Prefect server."""
+    """Gives all tests of a file to one process of pytest, and those of the Prefect server's files to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "served" if Path(file).parent.name in ("end_to_end", "ui") else file
+        return "served" if Path(file).name in SERVED else file
 
 
 def pytest_xdist_make_scheduler(config, log) -> ByFile:

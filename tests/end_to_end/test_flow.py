@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 from prefect import __version__, flow, task
+from prefect.blocks.system import Secret
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -26,6 +27,7 @@ from prefect.flow_engine import run_flow as run_prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Scheduled
 
+from config.connections import SecretReference, secret_value
 from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
 from config.settings import load
 from flows.alerts import SILENCE
@@ -272,6 +274,24 @@ def test_prefects_own_command_deploys_the_same(served, client, tmp_path, monkeyp
         by_hand.parameter_openapi_schema["properties"]["business"].pop("enum")
         by_serve.parameter_openapi_schema["properties"]["business"].pop("enum")
         assert by_hand.parameter_openapi_schema == by_serve.parameter_openapi_schema
+
+
+def test_a_secret_is_read_from_its_block(client):
+    Secret(value="hunter2").save("shop-reader")
+    assert secret_value(SecretReference(prefect_block="shop-reader")).get_secret_value() == "hunter2"
+    with pytest.raises(ConfigurationError, match=r"^there is no Prefect Secret block shop-writer\. Make it"):
+        secret_value(SecretReference(prefect_block="shop-writer"))
+
+
+def test_a_secret_whose_server_is_away_is_told(client):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    told = (
+        r"^the Prefect Secret block shop-reader cannot be read: .*\. Start the Prefect server, correct PREFECT_API_URL"
+    )
+    away = temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api", PREFECT_CLIENT_MAX_RETRIES: 0})
+    with away, pytest.raises(SourceError, match=told):
+        secret_value(SecretReference(prefect_block="shop-reader"))
 
 
 def test_a_taken_port_is_told(tmp_path):

@@ -69,6 +69,10 @@ def test_a_business_given_on_the_command_line_is_that_of_all_deployments(firm):
             "flows.nightly.backfill_accounts. Did you mean 'flows.nightly.segment_accounts'?",
         ),
         (
+            "deployments: [{name: a/b, entrypoint: flows.nightly.segment_accounts}]",
+            "prefect.yaml:1: deployments[0].name: is not of the right form: what it is called in the UI, without / % & < >.",
+        ),
+        (
             f"deployments: [{{{NIGHTLY}, schedule: {{cron: 0 1 * * *}}}}]",
             "prefect.yaml:1: deployments[0].schedule: there is no such key here. Did you mean 'schedules'? The keys are ",
         ),

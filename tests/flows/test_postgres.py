@@ -494,7 +494,9 @@ def test_a_wrong_password_is_told_and_not_shown(shop, monkeypatch, password):
 
 def test_a_password_that_is_nowhere_is_told_by_its_name(shop, monkeypatch):
     monkeypatch.delenv(PASSWORD_VARIABLE)
-    with pytest.raises(ConfigurationError, match=f"^the environment variable {PASSWORD_VARIABLE} is not set"):
+    with pytest.raises(
+        ConfigurationError, match=rf"^orders \(source shop\).*: the environment variable {PASSWORD_VARIABLE} is not set"
+    ):
         landed(firm(shop.source("orders", ORDERS)))
 
 
