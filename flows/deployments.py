@@ -1,6 +1,7 @@
 """The deployments: what `prefect.yaml` asks for, and what the Prefect server makes of it.
 
-Prefect reads its settings from the environment when it is imported, so it is imported only when it is needed.
+Prefect reads its settings from the environment when it is imported, so `deployments`, which is asked before they are
+there, does without it.
 """
 
 import sys
@@ -8,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from config.documents import Strict, checked, read, sentences
 from config.errors import ConfigurationError
@@ -23,20 +24,12 @@ POOL = "rapport"
 Entrypoint = Literal["flows.nightly.segment_accounts", "flows.nightly.backfill_accounts"]
 
 
-def _cron(given: str) -> str:
-    from prefect.schedules import Cron
-
-    try:
-        Cron(given)
-    except ValueError:
-        raise ValueError("must be five fields as cron has them, such as 30 3 * * *.") from None
-    return given
-
-
 class Schedule(Strict):
     """When a deployment runs by itself."""
 
-    cron: Annotated[str, AfterValidator(_cron)] = Field(description="when it is due, as cron says it")
+    cron: str = Field(
+        pattern=r"^\S+( +\S+){4}$", description="when it is due, in the five fields of cron, such as 30 3 * * *"
+    )
     timezone: str = Field(default="UTC", description="for Prefect's own command; here it is the business's")
     active: bool | None = Field(
         default=None, description="whether it counts; left out, as it was left in the UI, at first true"
@@ -119,7 +112,7 @@ def register(chosen: Sequence[Deployment]) -> list[str]:
         though `prefect.yaml` no longer names it.
 
     Raises:
-        ConfigurationError: the server does not answer, or a parameter is none of the flow's.
+        ConfigurationError: the server does not answer, a parameter is none of the flow's, or cron knows no such hour.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
@@ -132,6 +125,7 @@ def register(chosen: Sequence[Deployment]) -> list[str]:
 
     for each in chosen:
         _refuse_wrong_parameters(each)
+        _refuse_wrong_hours(each)
     require_server()
     template = ProcessWorker.get_default_base_job_template()
     with get_client(sync_client=True) as client:
@@ -160,6 +154,16 @@ def _refuse_wrong_parameters(each: Deployment) -> None:
         validate(each.parameters, form, raise_on_error=True, ignore_required=True)
     except ValidationError as error:
         raise ConfigurationError(f"{where}: {error}.") from error
+
+
+def _refuse_wrong_hours(each: Deployment) -> None:
+    from prefect.schedules import Cron
+
+    for schedule in each.schedules:
+        try:
+            Cron(schedule.cron)
+        except ValueError as error:
+            raise ConfigurationError(f"prefect.yaml: schedules of the deployment {each.name}: {error}.") from error
 
 
 def _register(client: Any, each: Deployment) -> list[str]:

@@ -60,8 +60,8 @@ def serve(config: Path | None, port: int | None) -> None:
     """
     if config:
         os.environ[CONFIG_DIRECTORY] = str(config.resolve().parent)
-    prepare_environment()
     chosen = deployments(config)
+    prepare_environment()
     asked: list[int] = []
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # an exception could come between the start of a process and the block that ends it

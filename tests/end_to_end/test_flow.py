@@ -366,6 +366,11 @@ def test_a_parameter_that_the_form_does_not_take_is_told(client, for_the_example
         registered(for_the_example, "parameters: {wait_seconds: -1}")
 
 
+def test_an_hour_that_cron_does_not_know_is_told(client, for_the_example):
+    with pytest.raises(ConfigurationError, match=r"^prefect.yaml: schedules of the deployment early: .*61 3 \* \* \*"):
+        registered(for_the_example, "schedules: [{cron: 61 3 * * *}]")
+
+
 def test_without_a_server_there_is_a_temporary_one_and_a_fault_is_a_message_and_an_exit_code(meanwhile):
     refused, _ = meanwhile.with_a_temporary_server.result()
     # behind them the temporary server may tell that its database was locked for a moment

@@ -1,5 +1,7 @@
 """What `prefect.yaml` asks for, and what is said where it is wrong."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,15 @@ deployments:
     assert night.schedules == [Schedule(cron="0 1 * * *", timezone="Asia/Tokyo")]
 
 
+def test_prefect_is_not_imported_before_its_settings_are_there(firm):
+    Path("prefect.yaml").write_text(f"deployments: [{{{NIGHTLY}, schedules: [{{cron: 0 1 * * *}}]}}]")
+    script = (
+        "import sys; from pathlib import Path; from flows.deployments import deployments; import flows.serve; "
+        "deployments(Path('firm.yaml')); sys.exit('prefect' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_a_business_given_on_the_command_line_is_that_of_all_deployments(firm):
     Path("prefect.yaml").write_text(f"deployments: [{{{NIGHTLY}, parameters: {{business: nobody}}}}]")
     assert [each.business for each in deployments(firm)] == ["firm"]
@@ -78,11 +89,12 @@ def test_a_business_given_on_the_command_line_is_that_of_all_deployments(firm):
         ),
         (
             f"deployments: [{{{NIGHTLY}, schedules: [{{interval: 3600}}]}}]",
-            "prefect.yaml:1: deployments[0].schedules[0].cron: this key is missing: when it is due, as cron says it. Add it.",
+            "prefect.yaml:1: deployments[0].schedules[0].cron: this key is missing: when it is due, in the five fields of cron, "
+            "such as 30 3 * * *. Add it.",
         ),
         (
             f"deployments: [{{{NIGHTLY}, schedules: [{{cron: 25 o'clock}}]}}]",
-            "prefect.yaml:1: deployments[0].schedules[0].cron: must be five fields as cron has them, such as 30 3 * * *.",
+            "prefect.yaml:1: deployments[0].schedules[0].cron: is not of the right form: when it is due, in the five fields",
         ),
         (
             f"deployments: [{{{NIGHTLY}, work_pool: {{name: theirs}}}}]",
