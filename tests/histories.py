@@ -188,6 +188,15 @@ def given_back_in_part(sale: Row) -> list[Row]:
     return [sale | {"line_number": "r", "amount": -(sale["amount"] / 2).quantize(Decimal("0.0001"))}]
 
 
+def given_back_without_saying_what(sale: Row) -> list[Row]:
+    unsaid = dict.fromkeys(("is_custom", "is_recurring", "is_service", "term_months"))
+    return [sale | {"line_number": "r", "amount": -sale["amount"]} | unsaid]
+
+
+def given_back_of_two_kinds(sale: Row) -> list[Row]:
+    return [sale | {"line_number": "2", "is_custom": True, "is_recurring": None}, *given_back_without_saying_what(sale)]
+
+
 def given_back_without_its_order(sale: Row) -> list[Row]:
     return [sale | {"order_id": f"{sale['order_id']}-back", "amount": -sale["amount"]}]
 
@@ -226,6 +235,8 @@ LATER = (
     dated_anew,
     given_back,
     given_back_in_part,
+    given_back_without_saying_what,
+    given_back_of_two_kinds,
     given_back_without_its_order,
     given_back_and_that_cancelled,
     given_back_by_another_account,

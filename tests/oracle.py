@@ -5,6 +5,7 @@ the columns of `checked_orders` and `checked_engagements`.
 """
 
 import math
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,19 +97,27 @@ def _rank(row: Row, ties: Sequence[str]) -> list[tuple[bool, Any]]:
 
 
 def standing_orders(rows: Iterable[Row]) -> list[Row]:
-    """Order lines as they stand, each with `counted_on`: of a return that names its order the day of that order."""
+    """Order lines as they stand, each with `counted_on`: of a return that names its order the day of that order.
+
+    Such a return is of the kind that the order's lines are, where all are of one.
+    """
     latest = standing(rows, ("source", "order_id", "line_number"), ORDER_TIES)
     good = [row for row in latest if row["status"] not in CANCELLED]
-    return [row | {"counted_on": _counted_on(row, good), "amount": Fraction(row["amount"])} for row in good]
+    return [row | _as_sold(row, good) | {"amount": Fraction(row["amount"])} for row in good]
 
 
-def _counted_on(row: Row, rows: list[Row]) -> date:
-    days = [row["ordered_on"]]
-    for other in rows:
-        same = all(other[name] == row[name] for name in ("source", "order_id", "account_id", "line"))
-        if same and row["amount"] < 0 < other["amount"]:
-            days.append(other["ordered_on"])
-    return min(days)
+def _as_sold(row: Row, rows: list[Row]) -> Row:
+    same = ("source", "order_id", "account_id", "line")
+    alike = [other for other in rows if all(other[name] == row[name] for name in same)]
+    sold = [
+        other for other in alike if row["amount"] < 0 < other["amount"] and other["ordered_on"] <= row["ordered_on"]
+    ]
+    found: Row = {"counted_on": min([row["ordered_on"], *(other["ordered_on"] for other in sold)])}
+    for name in ("is_custom", "is_recurring", "is_service", "term_months"):
+        kinds = {other[name] for other in sold}
+        if len(kinds) == 1 and kinds != {None}:
+            found[name] = kinds.pop()
+    return found
 
 
 def histories(orders: Iterable[Row], engagements: Iterable[Row], as_of: date) -> dict[Key, History]:
@@ -315,7 +324,7 @@ def recurring_revenue_share(history: History) -> Value:
     for row in history.sold:
         if row["is_recurring"] is not None:
             if is_prepaid(row):
-                term = term_days(row)
+                term = term_days(row["counted_on"], row["term_months"])
                 days = [row["counted_on"] + timedelta(days=number) for number in range(term)]
                 amount = row["amount"] * sum(1 for day in days if history.in_window(day)) / term
             else:
@@ -329,8 +338,10 @@ def is_prepaid(row: Row) -> bool:
     return row["is_recurring"] is True and row["term_months"] is not None and row["term_months"] > 1
 
 
-def term_days(row: Row) -> int:
-    return 365 * row["term_months"] // 12
+def term_days(first: date, months: int) -> int:
+    """Days up to the same day so many months on, or to the last day of a month that has no such day."""
+    year, month = divmod(first.year * 12 + first.month - 1 + months, 12)
+    return (date(year, month + 1, min(first.day, monthrange(year, month + 1)[1])) - first).days
 
 
 def p_alive(history: History) -> Value:
@@ -626,7 +637,7 @@ def contracts(history: History) -> dict[tuple[date, int], Fraction]:
     paid: dict[tuple[date, int], Fraction] = {}
     for row in history.sold:
         if row["is_recurring"]:
-            contract = row["counted_on"], 365 * (row["term_months"] or 1) // 12
+            contract = row["counted_on"], term_days(row["counted_on"], row["term_months"] or 1)
             paid[contract] = paid.get(contract, Fraction(0)) + row["amount"]
     return paid
 

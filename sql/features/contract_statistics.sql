@@ -1,6 +1,7 @@
 -- One row: an account's contracts in one line as of $as_of, and prepaid recurring revenue spread evenly over its term.
 -- From contract_terms booked up to $as_of; money in the reporting currency. booked_12m is what the same contracts put into revenue_12m.
--- A contract that was cancelled or given back in full does not run; a day under several contracts is one day under contract.
+-- Prepaid is what is longer than any month. A contract that was cancelled or given back in full does not run; a day under several
+-- contracts is one day under contract.
 with contracts as (
     select
         account_id,
@@ -45,8 +46,8 @@ counted as (
 select
     account_id,
     line,
-    cast(coalesce(sum(amount) filter (where starts_on >= $year_from and term_days > 30), 0) as decimal(18, 4)) as prepaid_booked_12m,
-    coalesce(sum(cast(cast(amount as double) * days_12m / term_days as decimal(38, 16))) filter (where term_days > 30), 0)
+    cast(coalesce(sum(amount) filter (where starts_on >= $year_from and term_days > 31), 0) as decimal(18, 4)) as prepaid_booked_12m,
+    coalesce(sum(cast(cast(amount as double) * days_12m / term_days as decimal(38, 16))) filter (where term_days > 31), 0)
         as prepaid_recognised_12m,
     coalesce(sum(first_covered_days_12m) filter (where amount > 0), 0) as contract_days_12m,
     max(last_day) filter (where amount > 0) as contract_runs_until

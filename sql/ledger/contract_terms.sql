@@ -1,12 +1,12 @@
 -- One row: recurring revenue of an account in one line that starts on one day, booked on one day, for one term. Additive.
--- From order_lines; money in the reporting currency. A term of n months (1 where none is given) lasts floor(365 n / 12) days from its
--- first.
+-- From order_lines; money in the reporting currency. A term of n months (1 where none is given) lasts until the day before the same
+-- day n months on, or before the last day of a month that has no such day.
 select
     account_id,
     line,
     order_day as starts_on,
     booked_on,
-    cast(floor(coalesce(term_months, 1) * 365 / 12) as integer) as term_days,
+    cast(date_diff('day', order_day, cast(order_day + to_months(coalesce(term_months, 1)) as date)) as integer) as term_days,
     cast(sum(amount) as decimal(18, 4)) as amount,
     count(*) as order_lines
 from order_lines

@@ -1,26 +1,40 @@
 -- One row: an order line with the day it counts on and the day it was booked.
 -- From orders; days in the business's time zone, money in the reporting currency. A return that names its order counts on the day of
--- that order, so that it takes back what was sold, and is booked on its own day; all else has both days the same.
-with returned_orders as (
+-- that order, so that it takes back what was sold, and is booked on its own day; all else has both days the same. Such a return is of
+-- the kind of the lines sold up to then, whatever is said of it; where those differ, of the kind that is said.
+with returned as (
     select distinct
         source,
-        order_id
+        order_id,
+        account_id,
+        line,
+        ordered_on as returned_on
     from orders
     where amount < 0 and not is_cancelled
 ),
 
 sales as (
     select
-        orders.source,
-        orders.order_id,
-        orders.account_id,
-        orders.line,
-        min(orders.ordered_on) as sold_on
-    from orders
-    inner join returned_orders
-        on orders.source = returned_orders.source and orders.order_id = returned_orders.order_id
-    where orders.amount > 0 and not orders.is_cancelled
-    group by orders.source, orders.order_id, orders.account_id, orders.line
+        returned.source,
+        returned.order_id,
+        returned.account_id,
+        returned.line,
+        returned.returned_on,
+        min(sold.ordered_on) as sold_on,
+        case when count(distinct coalesce(cast(sold.is_custom as varchar), '')) = 1 then min(sold.is_custom) end as is_custom,
+        case when count(distinct coalesce(cast(sold.is_recurring as varchar), '')) = 1 then min(sold.is_recurring) end as is_recurring,
+        case when count(distinct coalesce(cast(sold.is_service as varchar), '')) = 1 then min(sold.is_service) end as is_service,
+        case when count(distinct coalesce(cast(sold.term_months as varchar), '')) = 1 then min(sold.term_months) end as term_months
+    from returned
+    inner join orders as sold
+        on
+            returned.source = sold.source
+            and returned.order_id = sold.order_id
+            and returned.account_id = sold.account_id
+            and returned.line = sold.line
+            and returned.returned_on >= sold.ordered_on
+    where sold.amount > 0 and not sold.is_cancelled
+    group by returned.source, returned.order_id, returned.account_id, returned.line, returned.returned_on
 )
 
 select
@@ -28,18 +42,15 @@ select
     orders.line,
     orders.ordered_on as booked_on,
     cast(case when orders.is_cancelled then 0 else orders.amount end as decimal(18, 4)) as amount,
-    orders.is_custom,
-    orders.is_recurring,
-    orders.is_service,
-    orders.term_months,
     orders.handler,
     orders.product_id,
     orders.quantity,
     orders.list_amount,
-    case
-        when orders.amount < 0 and sales.sold_on < orders.ordered_on then sales.sold_on
-        else orders.ordered_on
-    end as order_day,
+    coalesce(sales.is_custom, orders.is_custom) as is_custom,
+    coalesce(sales.is_recurring, orders.is_recurring) as is_recurring,
+    coalesce(sales.is_service, orders.is_service) as is_service,
+    coalesce(sales.term_months, orders.term_months) as term_months,
+    coalesce(sales.sold_on, orders.ordered_on) as order_day,
     case
         when orders.amount > 0 and orders.list_amount > 0 and not orders.is_cancelled
             then cast(
@@ -56,7 +67,9 @@ select
 from orders
 left join sales
     on
-        orders.source = sales.source
+        orders.amount < 0
+        and orders.source = sales.source
         and orders.order_id = sales.order_id
         and orders.account_id = sales.account_id
         and orders.line = sales.line
+        and orders.ordered_on = sales.returned_on

@@ -1,5 +1,8 @@
 """contract_terms.sql: recurring revenue by its first day and its term."""
 
+from datetime import timedelta
+from itertools import pairwise
+
 import pytest
 
 from tests.drawn import Row, drawn, ordered, put, result
@@ -16,11 +19,34 @@ def terms(text: str) -> list[Row]:
 
 
 @pytest.mark.parametrize(
-    ("months", "days"), [(1, 30), (2, 60), (3, 91), (6, 182), (11, 334), (12, 365), (18, 547), (24, 730), (120, 3650)]
+    ("months", "days"), [(1, 31), (2, 61), (3, 92), (6, 184), (11, 337), (12, 365), (18, 549), (24, 731), (120, 3653)]
 )
-def test_a_term_lasts_its_part_of_365_days_a_year_in_whole_days(con, months, days):
+def test_a_term_lasts_until_the_day_before_the_same_day_of_the_month(con, months, days):
     put(con, "order_lines", lines(f"term_months\n{months}"))
     assert result(con, "ledger/contract_terms") == terms(f"term_days\n{days}")
+
+
+@pytest.mark.parametrize(
+    ("first", "months", "days"),
+    [
+        ("2026-01-31", 1, 28),
+        ("2024-01-31", 1, 29),
+        ("2026-03-31", 1, 30),
+        ("2024-02-29", 12, 365),
+        ("2026-02-28", 1, 28),
+    ],
+)
+def test_a_term_ends_before_the_last_day_of_a_month_that_has_no_such_day(con, first, months, days):
+    put(con, "order_lines", lines(f"order_day booked_on term_months\n{first} {first} {months}"))
+    (found,) = result(con, "ledger/contract_terms")
+    assert found["term_days"] == days
+
+
+def test_what_is_invoiced_on_the_first_of_every_month_runs_without_a_gap(con):
+    firsts = [f"2026-{month:02}-01" for month in range(1, 13)]
+    put(con, "order_lines", [row for first in firsts for row in lines(f"order_day booked_on\n{first} {first}")])
+    found = sorted((row["starts_on"], row["term_days"]) for row in result(con, "ledger/contract_terms"))
+    assert all(first + timedelta(days=days) == after for (first, days), (after, _) in pairwise(found))
 
 
 def test_what_is_not_recurring_is_no_contract(con):
@@ -30,7 +56,7 @@ def test_what_is_not_recurring_is_no_contract(con):
 
 def test_a_contract_without_a_term_runs_for_a_month(con):
     put(con, "order_lines", lines("term_months amount\n- 100\n1 30"))
-    assert result(con, "ledger/contract_terms") == terms("term_days amount order_lines\n30 130 2")
+    assert result(con, "ledger/contract_terms") == terms("term_days amount order_lines\n31 130 2")
 
 
 def test_contracts_add_up_by_account_line_first_day_booking_and_term(con):
@@ -49,7 +75,7 @@ def test_contracts_add_up_by_account_line_first_day_booking_and_term(con):
         account_id  line  starts_on   booked_on   term_days  amount  order_lines
         A           all   2026-03-01  2026-03-01  365        1800    2
         A           all   2026-03-01  2026-05-01  365        -600    1
-        A           all   2026-03-01  2026-03-01  60         80      1
+        A           all   2026-03-01  2026-03-01  61         80      1
         A           all   2026-03-02  2026-03-02  365        40      1
         A           law   2026-03-01  2026-03-01  365        20      1
         B           all   2026-03-01  2026-03-01  365        10      1

@@ -58,6 +58,31 @@ def test_a_return_that_names_its_order_counts_on_the_day_of_that_order(con):
     assert result(con, "staging/order_lines") == lines(expected)
 
 
+def test_a_return_is_of_the_kind_that_was_sold_whatever_is_said_of_it(con):
+    given = """
+        order_id  ordered_on  amount  is_custom  is_recurring  is_service  term_months
+        o1        2026-03-01  100     yes        yes           no          12
+        o1        2026-03-01  60      yes        yes           no          12
+        o1        2026-04-10  -100    -          no            -           -
+        o2        2026-03-02  100     yes        -             no          -
+        o2        2026-03-02  60      no         -             -           3
+        o2        2026-04-11  -40     yes        no            yes         6
+        o3        2026-04-12  -40     yes        no            yes         6
+    """
+    put(con, "orders", orders(given))
+    expected = """
+        order_day   booked_on   amount  is_custom  is_recurring  is_service  term_months
+        2026-03-01  2026-03-01  100     yes        yes           no          12
+        2026-03-01  2026-03-01  60      yes        yes           no          12
+        2026-03-01  2026-04-10  -100    yes        yes           no          12
+        2026-03-02  2026-03-02  100     yes        -             no          -
+        2026-03-02  2026-03-02  60      no         -             -           3
+        2026-03-02  2026-04-11  -40     yes        no            yes         6
+        2026-04-12  2026-04-12  -40     yes        no            yes         6
+    """
+    assert result(con, "staging/order_lines") == lines(expected)
+
+
 def test_a_return_of_an_order_of_several_days_counts_on_the_first(con):
     given = """
         ordered_on  amount
