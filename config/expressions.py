@@ -7,6 +7,7 @@ engine reads it the same way.
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import ClassVar
 
 from sqlglot import exp
@@ -191,6 +192,7 @@ class _Refusal(Exception):
         self.position = at if isinstance(at, int) else _start(at)
 
 
+@cache
 def scalar_sql(expression: str) -> str:
     """Return the expression as checked, canonical DuckDB SQL, with every identifier in double quotes.
 
@@ -223,6 +225,7 @@ def moment_sql(expression: str) -> str:
     return _moment(_parsed(expression))
 
 
+@cache
 def source_columns(expression: str) -> frozenset[str]:
     """Return the names of the source's columns that the expression reads, as they are written in it.
 

@@ -50,10 +50,12 @@ ORDERS: Table = (
         "name",
         "how it was ordered, such as phone; web, online, app, marketplace, kiosk, self_service, shop and store are self-service",
     ),
-    Column("is_custom", "BOOLEAN", "flag", "bespoke, quoted or configured"),
-    Column("is_recurring", "BOOLEAN", "flag", "under a contract, subscription or retainer"),
-    Column("is_service", "BOOLEAN", "flag", "a professional service"),
-    Column("term_months", "INTEGER", "months", "how long a prepayment runs"),
+    Column("is_custom", "BOOLEAN", "flag", "bespoke, quoted or configured; NULL is unknown, not false"),
+    Column("is_recurring", "BOOLEAN", "flag", "under a contract, subscription or retainer; NULL is unknown, not false"),
+    Column("is_service", "BOOLEAN", "flag", "a professional service; NULL is unknown, not false"),
+    Column(
+        "term_months", "INTEGER", "months", "calendar months that a contract or prepayment runs; 1 where none are given"
+    ),
     Column("status", "VARCHAR", "name", "cancelled, canceled, void or voided takes the line out"),
     Column("updated_at", "TIMESTAMP", "UTC", "when this version of the row was written"),
 )
@@ -66,7 +68,7 @@ ENGAGEMENTS: Table = (
     Column("kind", "VARCHAR", "name", "email, call, meeting, chat, ticket, visit, consultation, ...", required=True),
     Column("direction", "VARCHAR", "name", "inbound (from the account), outbound or mutual", required=True),
     Column("in_reply_to", "VARCHAR", "id", "the event that this one answers"),
-    Column("thread_id", "VARCHAR", "id", "the conversation that it belongs to"),
+    Column("thread_id", "VARCHAR", "id", "the conversation that it belongs to, the same in all sources"),
     Column("contact", "VARCHAR", "id", "the account's person"),
     Column("handler", "VARCHAR", "id", "the business's person"),
     Column("minutes", "DOUBLE", "minutes", "how long it took"),
@@ -125,7 +127,7 @@ SEGMENT_CHANGES: Table = (
         "change",
         "VARCHAR",
         "name",
-        "entered (not known before), moved (another segment) or left (no longer known)",
+        "entered (not there on the last day published before), moved (another segment) or left (no longer there)",
         True,
     ),
     Column("segment", "VARCHAR", "name", "the segment now; NULL where it left"),
@@ -168,8 +170,15 @@ SEGMENT_SUMMARY: Table = (
     Column("stage", "VARCHAR", "name", "new, active, at_risk, lapsed or one_time", True),
     Column("accounts", "BIGINT", "count", "accounts in this segment and stage", True),
     Column("revenue_12m", MONEY, "money", "their revenue of the last 365 days", True),
-    Column("revenue_share", "DOUBLE", "0 to 1", "their part of the line's revenue; NULL where that is not positive"),
-    Column("revenue_stability", "DOUBLE", "0 to 1", "mean evenness of their monthly revenue"),
+    Column(
+        "revenue_share",
+        "DOUBLE",
+        "share",
+        "their part of the line's revenue, beyond 0 to 1 where others' is negative; NULL where the line's is not positive",
+    ),
+    Column(
+        "revenue_stability", "DOUBLE", "0 to 1", "mean evenness of their monthly revenue; NULL of accounts as a whole"
+    ),
     Column(
         "entered_accounts", "BIGINT", "count", "of these, not in this segment on the last day published before", True
     ),

@@ -68,32 +68,37 @@ def check_rows(
             *(_typed(con, business, role, sources[alike[0].source], landed, alike) for alike in _alike(batches)),
             *([_untyped(role, landed, broken)] if broken else []),
         ]
+    # of a source's own keys no two are alike: to look for a dictionary costs as much as all else of a row
+    declared = ", ".join(
+        f"{identifier(name)} {kind}" + " using compression 'zstd'" * (name == CONTENT_KEYS[role])
+        for name, kind, *_ in con.execute(f"describe {_checked(role, business, merges, _none(role))}").fetchall()
+    )
+    con.execute(f"create or replace table checked_{role} ({declared})")
+    named = _literals(account for each in merges for account in (each.account_id, each.into))
+    con.execute(f"create or replace table named_{role} (batch varchar, account_id varchar)")
+    for select in selects:
+        try:
+            con.execute(f"insert into checked_{role} {_checked(role, business, merges, select)}")
+        except (duckdb.DataError, duckdb.ProgrammingError):
+            with trying(con):  # costs half as much again, and few expressions need it
+                con.execute(f"insert into checked_{role} {_checked(role, business, merges, select)}")
+        if named:
+            con.execute(
+                f"insert into named_{role} select distinct batch, account_id from ({select}) where account_id in ({named})"
+            )
+
+
+def _checked(role: str, business: Business, merges: Sequence[Merge], typed: str) -> str:
+    """The select of typed rows, of the account that remains, with their day and the reason why one is refused."""
     moment, day = DAYS[role]
     # every moment lies between the years 1 and 9999, so that its local day can be told
     local_day = f"cast(make_timestamptz(epoch_us({moment})) at time zone {literal(business.timezone)} as date)"
     account = f"{_remaining_account(merges)} as account_id"
     currency = f", {literal(business.currency)} as reporting_currency" * (role == "orders")
-    typed = (
+    return (
         f"select * exclude (fault), {_reason(role)} as reason "
         f"from (select * replace ({account}), {local_day} as {day}, cast(delivered_at as date) + 1 as latest_on{currency} "
-        f"from ({' union all '.join(selects) or _none(role)}))"
-    )
-    # of a source's own keys no two are alike: to look for a dictionary costs as much as all else of a row
-    declared = ", ".join(
-        f"{identifier(name)} {kind}" + " using compression 'zstd'" * (name == CONTENT_KEYS[role])
-        for name, kind, *_ in con.execute(f"describe {typed}").fetchall()
-    )
-    con.execute(f"create or replace table checked_{role} ({declared})")
-    try:
-        con.execute(f"insert into checked_{role} {typed}")
-    except (duckdb.DataError, duckdb.ProgrammingError):
-        with trying(con):  # costs half as much again, and few expressions need it
-            con.execute(f"insert into checked_{role} {typed}")
-    named = [account for each in merges for account in (each.account_id, each.into)]
-    is_named = f"account_id in ({_literals(named)})" if named else "false"
-    con.execute(
-        f"create or replace table named_{role} as select distinct batch, account_id "
-        f"from ({' union all '.join(selects) or _none(role)}) where {is_named}"
+        f"from ({typed}))"
     )
 
 

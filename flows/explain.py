@@ -15,6 +15,7 @@ from flows.warehouse import live, location, opened
 from transforms.decided import merges_in_force
 from transforms.reasons import in_words
 from transforms.score import contribution, contributions, log_odds_at
+from transforms.words import named
 
 TOLERANCE = 1e-6  # points of the score, far more than rounding can move it
 ALIKE = 0.8  # similarity of Jaro and Winkler, 0 to 1, from which on an account may be the one that was meant
@@ -114,7 +115,7 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
     wanted = verdicts if line is None else verdicts.filter(pl.col("line") == line)
     if wanted.is_empty():
         raise ConfigurationError(
-            f"account {account!r} has no line {line!r}; its lines are {', '.join(verdicts['line'])}."
+            f"account {account!r} has no line {line!r}; its lines are {named(verdicts['line'].to_list())}."
         )
     found = [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
     if any(abs(_added_up(each) - each.score) > TOLERANCE for each in found):

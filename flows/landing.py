@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -420,8 +421,8 @@ def _write_broken(broken: Sequence[BrokenLine], path: Path) -> None:
 
 
 def _unused(batch: str, taken: set[str]) -> str:
-    names = (batch, *(f"{batch}-{number}" for number in range(2, len(taken) + 3)))
-    return next(name for name in names if name not in taken)
+    numbered = (f"{batch}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in chain([batch], numbered) if name not in taken)
 
 
 def _sha256_of(where: str, file: Path) -> str:

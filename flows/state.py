@@ -15,6 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import duckdb
+from polars.exceptions import InvalidOperationError
 
 from config.decisions import Merge
 from config.errors import Busy, SourceError
@@ -117,7 +118,7 @@ def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConn
 
 @contextmanager
 def _faults_explained(business: Business) -> Generator[None]:
-    """Tells a disk that is full, or fails, with its place."""
+    """Tells a disk that is full, or fails, with its place; and a sum that no table can hold, without it."""
     try:
         yield
     except (duckdb.IOException, OSError) as error:
@@ -125,6 +126,14 @@ def _faults_explained(business: Business) -> Generator[None]:
             f"state {business.state}: what a run works with cannot be kept there ({str(error).splitlines()[0]}). Nothing was published. "
             "Make room there, or give `state` another place."
         ) from error
+    except (duckdb.ConversionException, InvalidOperationError) as error:
+        if "decimal" not in str(error).lower():
+            raise
+        raise SourceError(
+            f"{business.business}: amounts, or quantities, of single lines count, and add up to more than tables hold "
+            "(99,999,999,999,999 of the currency; 999,999,999,999 of a product on a day). Nothing was published. Look for "
+            "amounts and quantities that cannot be right, and correct them where they come from."
+        ) from None
 
 
 @contextmanager

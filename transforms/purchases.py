@@ -13,6 +13,7 @@ import polars as pl
 
 from transforms.purchase_models import occasions, values
 from transforms.purchase_models.fits import Fit, LineFit, fits_by_line
+from transforms.words import named
 
 WEEKS_A_DAY = 1 / 7  # a factor, for Polars divides one row by a constant, but multiplies several by its inverse
 
@@ -88,17 +89,20 @@ def _models(fits: Mapping[str, LineFit[Any]]) -> dict[str, Any]:
 
 
 def unfitted(models: PurchaseModels) -> list[str]:
-    """Of each line with a model that could not be fitted, a sentence on what follows."""
-    return [
-        f"line {line}: no model of purchase {kind} could be fitted on its {fit.attempt.accounts if fit.attempt else 0:,} accounts, "
-        + (f"so that {told} are unknown" if fit.model is None else f"so that its last good one stands, for {told}")
-        for kind, told, fits in (
-            ("occasions", "p_alive (but under a contract), expected_order_days_12m and clv_12m", models.occasions),
-            ("values", "expected_order_value and clv_12m", models.values),
-        )
-        for line, fit in fits.items()
-        if fit.origin in ("none", "last_good")
-    ]
+    """A sentence on the lines with a model that could not be fitted, and on what follows."""
+    found = []
+    for kind, told, fits in (
+        ("occasions", "p_alive (but under a contract), expected_order_days_12m and clv_12m", models.occasions),
+        ("values", "expected_order_value and clv_12m", models.values),
+    ):
+        for origin, follows in (
+            ("none", f"so that {told} are unknown"),
+            ("last_good", f"so that its last good one stands, for {told}"),
+        ):
+            lines = [line for line, fit in fits.items() if fit.origin == origin]
+            if lines:
+                found.append(f"no model of purchase {kind} could be fitted for the line {named(lines)}, {follows}")
+    return found
 
 
 def as_record(models: PurchaseModels) -> dict[str, Any]:

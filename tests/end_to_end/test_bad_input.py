@@ -232,8 +232,21 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
     assert "a [/b] :ox:" in rapport("explain", "A0").out
 
 
+def test_sums_that_no_table_can_hold_are_told_without_them(rapport):
+    write_firm(
+        sources={
+            "orders": [source("shop.csv", ORDERS | {"quantity": "999999999", "product_id": "'p'"})],
+            "engagements": [source("mail.csv", EVENTS, "mail")],
+        }
+    )
+    shop(*(f"o{row},1,A1,2025-12-01 10:00,1.50,Jane Doe" for row in range(1_001)))
+    told = refused(rapport, 4)
+    assert "add up to more than tables hold" in told
+    assert "1000998998.999" not in told
+
+
 def test_a_line_whose_purchase_models_do_not_fit_is_told(rapport):
-    told = "Not fitted: line all: no model of purchase occasions could be fitted on its 8 accounts, so that p_alive"
+    told = "Not fitted: no model of purchase occasions could be fitted for the line all, so that p_alive"
     assert told in " ".join(rapport("run", "--dry-run").out.split())
 
 
