@@ -146,7 +146,7 @@ def told(reasons: pl.DataFrame, flips: pl.Series, held: pl.DataFrame) -> pl.Seri
         .when(pl.col("segment") == "prospect")
         .then(pl.lit(" No order yet."))
         .when(pl.col("contrary_since").is_not_null())
-        .then(pl.format(" The score calls for {} since {}, not yet for long enough.", other, "contrary_since"))
+        .then(pl.format(" The score calls for {} since {}, and is not followed yet.", other, "contrary_since"))
         .when(pl.col("flip").is_null())
         .then(pl.lit(" No single change would flip it."))
         .otherwise(pl.format(" Would be a {} if: {}.", other, pl.col("flip")))

@@ -291,7 +291,7 @@ def test_a_prospect_is_told_that_it_has_no_order():
 def test_a_score_that_calls_for_another_segment_is_told_in_place_of_what_would_flip():
     scale = ruler(base=9, enter=60, leave=45, order_days=(1, 10, 5))
     assert telling(scale, standing("customer", date(2026, 3, 5)), order_days=10) == (
-        "For client: nothing. Against: nothing. The score calls for client since 2026-03-05, not yet for long enough."
+        "For client: nothing. Against: nothing. The score calls for client since 2026-03-05, and is not followed yet."
     )
 
 
