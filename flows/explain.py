@@ -13,9 +13,9 @@ from config.rules import ROLL_UP
 from config.settings import Business
 from flows.warehouse import live, location, opened
 from transforms.decided import merges_in_force
+from transforms.names import named
 from transforms.reasons import in_words
 from transforms.score import contribution, contributions, log_odds_at
-from transforms.words import named
 
 TOLERANCE = 1e-6  # points of the score, far more than rounding can move it
 ALIKE = 0.8  # similarity of Jaro and Winkler, 0 to 1, from which on an account may be the one that was meant

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -18,11 +19,19 @@ from flows.report import Report, report
 from flows.rulers import Change
 from flows.runs import Timing, at_work, run_stages
 from flows.stages import STAGES, Run, Stage
+from transforms.names import printable
 
 SHOWN_MOVERS = 20
 
-# what it prints comes from sources too, and brackets or colons there mean nothing
-console = Console(markup=False, emoji=False)
+
+class _Plain(Console):
+    """A console for what comes from sources too: brackets, colons and control characters there mean nothing."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+
+console = _Plain(markup=False, emoji=False)
 
 
 def with_progress(run: Run, show: bool) -> tuple[Report, list[Timing]]:
@@ -125,7 +134,7 @@ def print_report(found: Report, as_json: bool) -> None:
     for each in found.unfitted:
         console.print(f"Not fitted: {each}")
     for warning in found.warnings:
-        console.print(Text.assemble(("warning", "yellow"), f" {warning}"))
+        console.print(Text.assemble(("warning", "yellow"), printable(f" {warning}")))
     console.print(f"\nRun {found.run_id}: {found.outcome}.")
     console.print(f"Tables: schema rapport in {found.warehouse}")
 
@@ -154,8 +163,8 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
         console.print(
             Text.assemble(
                 "\n",
-                (each.account_id, "bold"),
-                f", {where}: ",
+                (printable(each.account_id), "bold"),
+                printable(f", {where}: "),
                 (each.segment, "bold"),
                 f", {each.stage}, score {each.score:.1f}",
             )
@@ -229,5 +238,5 @@ def print_checks(path: Path, found: Sequence[Checked], as_json: bool) -> None:
         print(json.dumps([asdict(each) for each in found], default=str))
         return
     for each in found:
-        console.print(Text.assemble(("ok", "green"), f" {each.what}: {each.found}"))
+        console.print(Text.assemble(("ok", "green"), printable(f" {each.what}: {each.found}")))
     console.print(f"{path}: ready to run. Nothing was published.")

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
+from transforms.names import named
 from transforms.purchase_models import occasions, values
 from transforms.purchase_models.fits import Fit, LineFit, fits_by_line
-from transforms.words import named
 
 WEEKS_A_DAY = 1 / 7  # a factor, for Polars divides one row by a constant, but multiplies several by its inverse
 

@@ -1,22 +1,11 @@
 """A feature's value in words that a partner of a law firm or the owner of a shop understands."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
 from config.catalogue import Feature
 
 DAYS_A_MONTH = 365 / 12
-NAMED = 5
-LONGEST_NAME = 60
-
-
-def named(names: Sequence[str]) -> str:
-    """Names for a sentence: the first few, each cut where it is long, without what would steer a terminal, and how many more."""
-    printable = ("".join(each if each.isprintable() else "\ufffd" for each in name) for name in names[:NAMED])
-    shown = ", ".join(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in printable)
-    return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED:,} more"
 
 
 def in_words(feature: Feature, values: pl.Series, currency: str) -> pl.Series:

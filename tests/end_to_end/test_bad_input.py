@@ -232,6 +232,15 @@ def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
     assert "a [/b] :ox:" in rapport("explain", "A0").out
 
 
+def test_control_characters_in_names_do_not_reach_the_terminal(rapport):
+    write_firm(sources={"orders": [source("shop.csv", ORDERS | {"line": "name"})], "engagements": []})
+    shop(*(line.replace(",A1,", ",A\x1b[31m1,").replace("Jane Doe", "Jane\x1b[2J\u202e") for line in GOOD))
+    for answer in (rapport("run", "--accept-change", "a test"), rapport("explain", "A\x1b[31m1")):
+        assert answer.code == 0, answer.err
+        assert "Jane\ufffd[2J\ufffd" in answer.out
+        assert not {"\x1b", "\u202e"} & set(answer.out)
+
+
 def test_sums_that_no_table_can_hold_are_told_without_them(rapport):
     write_firm(
         sources={
