@@ -6,7 +6,7 @@ select
     line,
     order_day as starts_on,
     booked_on,
-    cast(date_diff('day', order_day, cast(order_day + to_months(coalesce(term_months, 1)) as date)) as integer) as term_days,
+    cast(date_diff('day', order_day, cast(order_day + coalesce(term_months, 1) * interval 1 month as date)) as integer) as term_days,
     cast(sum(amount) as decimal(18, 4)) as amount,
     count(*) as order_lines
 from order_lines
