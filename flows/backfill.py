@@ -18,6 +18,7 @@ from config.rules import ROLL_UP
 from config.settings import Business
 from flows.gates import Change, beyond_limit
 from flows.history import published_hashes, runs_before
+from flows.postgres_warehouse import bring_level, up_to_date
 from flows.runs import Timing, new_run, run_stages, state_held, today
 from flows.stages import STAGES, Run, Stage, extract, tidy
 from flows.warehouse import copied, exchange, exists, location, opened
@@ -100,6 +101,7 @@ def new_backfill(
             f"until: {until} lies in the future; today is {latest} in {business.timezone}. Nothing was changed. "
             "Choose a day that has come."
         )
+    up_to_date(business)
     steps = pl.date_range(since, until, INTERVALS[every], eager=True).to_list()
     first = new_run(business, as_of=since)
     return Backfill(
@@ -127,8 +129,9 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         ChangeHeld: more accounts would have another segment in the end than the gate lets pass.
         RapportError: as the stages do.
     """
-    business, live_path = backfill.business, location(backfill.business)
+    business = backfill.business
     with state_held(business, backfill.run_id, backfill.started_at, backfill.wait_seconds):
+        live_path = up_to_date(business)
         as_copied = copied(live_path, backfill.copy)
         before, days = published_hashes(live_path), backfill.days
         for day in days:
@@ -139,6 +142,7 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         if published_hashes(backfill.copy) != before:
             _require_calm(backfill, days, live_path)
             exchange(backfill.copy, live_path, as_copied, backfill.run_id, backfill.started_at, backfill.wait_seconds)
+        bring_level(business, backfill.wait_seconds)
         backfill.copy.unlink()
 
 

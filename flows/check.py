@@ -1,21 +1,21 @@
 """A look at everything a run needs, before it runs: nothing is landed or published."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 
-from config.errors import GateRefused, WarehouseError
+from config.errors import GateRefused
 from config.settings import Business
 from config.sources import PostgresSource
 from flows import conform, landing
 from flows.batches import Batch
 from flows.duck import connect
+from flows.postgres_warehouse import published, require_writable
 from flows.runs import new_run, require_state
 from flows.stages import ROLES
-from flows.warehouse import live, location, require_own
+from flows.warehouse import place
 
 SAMPLE_ROWS = 1000
 KEYS = {"orders": "order_id", "engagements": "event_id"}
@@ -46,17 +46,10 @@ def checks(business: Business) -> list[Checked]:
 
 
 def _warehouse(business: Business) -> Checked:
-    path = location(business)
-    present = live(path)
-    require_own(path, present, business)
-    directory = next(parent for parent in path.resolve().parents if parent.exists())
-    if not os.access(directory, os.W_OK):
-        raise WarehouseError(
-            f"warehouse {path}: the directory {directory} cannot be written. Nothing was changed. "
-            "Give it another place, or the right to write."
-        )
+    present = published(business)
+    require_writable(business)
     found = f"as of {present['as_of']}, by run {present['run_id']}" if present else "nothing published yet"
-    return Checked("warehouse", f"{path}, {found}")
+    return Checked("warehouse", f"{place(business.warehouse)}, {found}")
 
 
 def _sources(business: Business) -> list[Checked]:

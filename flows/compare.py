@@ -13,10 +13,11 @@ import polars as pl
 from config.decisions import Merge
 from config.settings import Business, is_ruler, load, or_bundled, with_ruler
 from flows.history import standings_before
+from flows.postgres_warehouse import up_to_date
 from flows.runs import at_work, new_run
 from flows.stages import STAGES, Run, features
 from flows.state import connected
-from flows.warehouse import live, location
+from flows.warehouse import live
 from transforms.comparison import movers, moves
 from transforms.decided import overrides_in_force
 from transforms.judgement import held_verdicts
@@ -58,7 +59,7 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
     """
     file = or_bundled(against)
     other = with_ruler(business, file) if is_ruler(file) else load(file)
-    present = live(location(business))
+    present = live(up_to_date(business))
     run = new_run(business, as_of=as_of or (present["as_of"] if present else None), dry_run=True)
     with at_work(run):
         facts, known = _computed(run)

@@ -11,7 +11,8 @@ from config.catalogue import BY_NAME, DIMENSIONS
 from config.errors import ConfigurationError, WarehouseError
 from config.rules import ROLL_UP
 from config.settings import Business
-from flows.warehouse import live, location, opened
+from flows.postgres_warehouse import up_to_date
+from flows.warehouse import live, opened, place
 from transforms.decided import merges_in_force
 from transforms.names import named
 from transforms.reasons import in_words
@@ -79,16 +80,16 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
         WarehouseError: nothing was published yet, or by another ruler than the business file's.
         ConfigurationError: there is no such account or line.
     """
-    path = location(business)
+    path, where = up_to_date(business), place(business.warehouse)
     present = live(path)
     if present is None:
         raise WarehouseError(
-            f"warehouse {path}: nothing was published yet. Run: rapport run, with the same --config; the path is "
+            f"warehouse {where}: nothing was published yet. Run: rapport run, with the same --config; a path is "
             f"looked for from {Path.cwd()}."
         )
     if present["ruler_version"] != business.ruler.version:
         raise WarehouseError(
-            f"warehouse {path}: its verdicts were given by the ruler {present['ruler_version']}, and the business file names "
+            f"warehouse {where}: its verdicts were given by the ruler {present['ruler_version']}, and the business file names "
             f"{business.ruler.version}. Nothing can be explained. Run again, or name the other ruler."
         )
     with opened(path) as con:
@@ -110,7 +111,7 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
                 )
             near = con.execute(NEAREST, {"account": account, "alike": ALIKE, "whole": ROLL_UP}).fetchall()
             raise ConfigurationError(
-                f"there is no account {account!r} in {path}.{f' Did you mean {near[0][0]!r}?' if near else ''}"
+                f"there is no account {account!r} in {where}.{f' Did you mean {near[0][0]!r}?' if near else ''}"
             )
     wanted = verdicts if line is None else verdicts.filter(pl.col("line") == line)
     if wanted.is_empty():

@@ -28,7 +28,7 @@ from config.errors import SourceError
 from config.expressions import scalar_sql, source_columns
 from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, alternatives, format_of
 from config.tables import CONTENT_KEYS
-from flows import postgres
+from flows import postgres_tables
 from flows.batches import Batch, TableRead, batches, current, verify, write_manifest
 from flows.disk import sha256_of
 from flows.duck import identifier, literal, parquet, rows, trying
@@ -182,14 +182,14 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
     con, landed = landing.con, landing.landed
     where, name = f"{landing.role} (source {source.name}), table {source.table}", f"{source.database}.{source.table}"
     counted = [] if landing.again else current(landing.earlier)
-    with postgres.snapshot(where, source) as table:
+    with postgres_tables.snapshot(where, source) as table:
         available = tuple(table.columns)
         columns, key = _wanted(landing.role, source, available, where)
         before = counted[-1] if counted and _reads_alike(counted[-1], name, source, columns, key) else None
         high = before.table.high if before and before.table else None
-        since = postgres.since(table, source.cursor, high) if source.cursor and high else None
+        since = postgres_tables.since(table, source.cursor, high) if source.cursor and high else None
         condition = f"{f'where {since}' if since else ''} {landing.limit}"
-        file = postgres.fetched(con, table, columns[:-1], key, condition, landed / source.name / "source.part")
+        file = postgres_tables.fetched(con, table, columns[:-1], key, condition, landed / source.name / "source.part")
     origin = f"{source.table} at {landing.known_at.isoformat()}"
     batch = Batch(
         role=landing.role,
@@ -203,7 +203,9 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
         columns=columns,
         known_at=landing.known_at,
         delivered_at=landing.known_at,
-        table=TableRead(name, source.cursor, since, postgres.highest(con, table, file, landing.known_at) or high),
+        table=TableRead(
+            name, source.cursor, since, postgres_tables.highest(con, table, file, landing.known_at) or high
+        ),
     )
     select = _select(con, file, file, batch)
     if since:

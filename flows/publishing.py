@@ -137,13 +137,13 @@ def _change(next_path: Path, package: Package, takes_later_days_back: bool, memo
             _create(con, name, compressed)
         _refuse_other_past(con, package, takes_later_days_back)
         for name in PUBLISHED:
-            if _keeps_earlier_days(name):
-                _take_back(con, name, as_of)
+            for command in taken_back(name, as_of):
+                con.execute(command)
         _end_periods(con, package)
         for name in PACKAGED:
-            con.execute(f"insert into {_table(name)} by name select * from {package.relation(name)}")
+            con.execute(f"insert into {table(name)} by name select * from {package.relation(name)}")
         con.execute(
-            f"insert into {_table(HISTORY)} by name "
+            f"insert into {table(HISTORY)} by name "
             "select account_id, line, as_of as valid_from, segment, because "
             f"from {package.relation('segment_changes')} where segment is not null"
         )
@@ -173,12 +173,13 @@ def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_l
         )
 
 
-def _take_back(con: duckdb.DuckDBPyConnection, name: str, as_of: str) -> None:
-    """Undoes what a table that keeps earlier days has of a day and of those after it."""
-    day = "as_of" if "as_of" in KEYS[name] else "valid_from"
-    con.execute(f"delete from {_table(name)} where {day} >= cast(? as date)", [as_of])
+def taken_back(name: str, as_of: str) -> list[str]:
+    """The statements that undo what a table has of a day and of those after it; none for one that keeps no earlier days."""
+    day, first = day_column(name), f"date {literal(as_of)}"
+    commands = [f"delete from {table(name)} where {day} >= {first}"] * (day is not None)
     if day == "valid_from":
-        con.execute(f"update {_table(name)} set valid_to = null where valid_to >= cast(? as date) - 1", [as_of])
+        commands.append(f"update {table(name)} set valid_to = null where valid_to >= {first} - 1")
+    return commands
 
 
 def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
@@ -190,7 +191,7 @@ def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
         ("verdict_standings", f"select account_id, line from {standings} union {gone}"),
     ):
         con.execute(
-            f"update {_table(name)} as period set valid_to = cast(? as date) - 1 from ({changed}) as changed "
+            f"update {table(name)} as period set valid_to = cast(? as date) - 1 from ({changed}) as changed "
             "where period.valid_to is null and period.account_id = changed.account_id and period.line = changed.line",
             [package.run["as_of"]],
         )
@@ -212,15 +213,15 @@ def _create(con: duckdb.DuckDBPyConnection, name: str, compressed: str) -> None:
         + compressed * (column.name == SENTENCES)
         for column in columns
     )
-    if name == "runs" or _keeps_earlier_days(name):
-        con.execute(f"create table if not exists {_table(name)} ({declared})")
+    if name == "runs" or day_column(name):
+        con.execute(f"create table if not exists {table(name)} ({declared})")
         for column in columns:
-            con.execute(f"alter table {_table(name)} add column if not exists {identifier(column.name)} {column.type}")
+            con.execute(f"alter table {table(name)} add column if not exists {identifier(column.name)} {column.type}")
     else:
-        con.execute(f"create or replace table {_table(name)} ({declared})")
+        con.execute(f"create or replace table {table(name)} ({declared})")
     for column in columns:
         comment = literal(f"{column.meaning} ({column.unit})")
-        con.execute(f"comment on column {_table(name)}.{identifier(column.name)} is {comment}")
+        con.execute(f"comment on column {table(name)}.{identifier(column.name)} is {comment}")
 
 
 def _enter_in_ledger(con: duckdb.DuckDBPyConnection, package: Package) -> None:
@@ -245,22 +246,24 @@ def _refuse_difference(next_path: Path, package: Package, memory: str | None) ->
             columns = ", ".join(identifier(column.name) for column in PUBLISHED[name])
             content = f"select count(*), sum(hash({columns})) from"
             bound = {"as_of": package.run["as_of"]} if of_the_day else {}
-            held_rows = con.execute(f"{content} {_table(name)} {of_the_day}", bound).fetchall()
+            held_rows = con.execute(f"{content} {table(name)} {of_the_day}", bound).fetchall()
             if held_rows != con.execute(f"{content} {package.relation(name)}").fetchall():
                 raise _lost(next_path, f"{name} has {held_rows[0][0]:,} rows, the package {package.rows[name]:,}")
 
 
-def _keeps_earlier_days(name: str) -> bool:
-    return bool({"as_of", "valid_from"} & set(KEYS[name]))
+def day_column(name: str) -> str | None:
+    """The column by which a table keeps the rows of earlier days; None where all of them are of the last."""
+    return next((key for key in ("as_of", "valid_from") if key in KEYS[name]), None)
 
 
 def _of_the_day(name: str) -> str:
     """The condition on a day's rows in a table that keeps earlier days; of another table all rows are of the day."""
-    day = next((key for key in ("as_of", "valid_from") if key in KEYS[name]), None)
+    day = day_column(name)
     return f"where {day} = cast($as_of as date)" if day else ""
 
 
-def _table(name: str) -> str:
+def table(name: str) -> str:
+    """A published table, as SQL."""
     return f"{SCHEMA}.{identifier(name)}"
 
 

@@ -104,7 +104,7 @@ def report(run: Run, outcome: str) -> Report:
             as_of=run.as_of,
             currency=run.business.currency,
             outcome=outcome,
-            warehouse=str(run.warehouse),
+            warehouse=run.place,
             segments=tuple(Segment(*row) for row in con.execute(_SEGMENTS).fetchall()),
             changed_since=before,
             transitions=tuple(Transition(*row) for row in con.execute(_TRANSITIONS).fetchall()) if before else (),

@@ -8,7 +8,8 @@ import yaml
 from config.errors import ConfigurationError, WarehouseError
 from config.scoring import Ruler
 from config.settings import Business
-from flows.warehouse import live, location, opened
+from flows.postgres_warehouse import up_to_date
+from flows.warehouse import live, opened, place
 from transforms.rulers import fitted_ruler
 
 
@@ -32,11 +33,11 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
     """
     if out.exists():
         raise ConfigurationError(f"{out}: the file exists. Nothing was written. Name another, or take it away.")
-    path = location(business)
+    path = up_to_date(business)
     present = live(path)
     if present is None:
         raise WarehouseError(
-            f"warehouse {path}: nothing was published yet, so there is nothing to measure. Run: rapport run"
+            f"warehouse {place(business.warehouse)}: nothing was published yet, so there is nothing to measure. Run: rapport run"
         )
     with opened(path) as con:
         features = con.sql("select * from rapport.account_features").pl()

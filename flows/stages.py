@@ -36,9 +36,10 @@ from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
 from flows.package import PACKAGED, seal, verified
+from flows.postgres_warehouse import bring_level, require_writable, up_to_date
 from flows.publishing import publish as publish_package
 from flows.slices import COMPUTED, slices, store, stored
-from flows.warehouse import live, location, require_own, unattached
+from flows.warehouse import live, location, place, require_own, unattached
 from transforms.decided import joined_accounts, merges_in_force, overrides_in_force, unmet_overrides
 from transforms.features import relationship_features, unrecorded_features
 from transforms.holding import STANDING
@@ -107,6 +108,11 @@ class Run:
         return self.replay_in or location(self.business)
 
     @property
+    def place(self) -> str:
+        """Where its tables are to be found, as people are told."""
+        return str(self.replay_in or place(self.business.warehouse))
+
+    @property
     def merges(self) -> list[Merge]:
         """The merges of accounts that count on the day."""
         return merges_in_force(self.business.decided, self.as_of)
@@ -132,6 +138,8 @@ def extract(run: Run) -> str:
 
     Unless a later day is published already and would stay so, or another business publishes to the warehouse.
     """
+    if not run.is_replay:
+        up_to_date(run.business)
     if not run.dry_run:
         _refuse_warehouse(run)
     with connect(run.business) as con:
@@ -295,6 +303,14 @@ def publish_sealed(run: Run) -> str:
     """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
+    outcome = _made_live(run)
+    if not run.is_replay:
+        bring_level(run.business, run.wait_seconds)
+    return outcome
+
+
+def _made_live(run: Run) -> str:
+    """Puts the sealed result into the DuckDB file."""
     with unattached() as con:
         package = verified(con, run.package)
     present = live(run.warehouse)
@@ -305,7 +321,7 @@ def publish_sealed(run: Run) -> str:
     )
     if not published.changed:
         return f"nothing changed: run {published.run_id} had been published before"
-    return f"{published.rows['account_segments']:,} verdicts are live in {run.warehouse}"
+    return f"{published.rows['account_segments']:,} verdicts are live in {run.place}"
 
 
 class Stage(Protocol):
@@ -346,8 +362,9 @@ def forget_old_runs(run: Run) -> None:
 
 
 def _refuse_warehouse(run: Run) -> None:
+    require_writable(run.business)
     present = live(run.warehouse)
-    require_own(run.warehouse, present, run.business)
+    require_own(present, run.business)
     if present and run.as_of < present["as_of"] and not run.is_replay:
         raise ConfigurationError(
             f"as_of: {run.as_of} lies before {present['as_of']}, the last day published. Nothing was changed. Look at it with "

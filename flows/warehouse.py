@@ -24,13 +24,15 @@ from typing import Any, BinaryIO
 import duckdb
 
 from config.errors import Busy, ConfigurationError, WarehouseError
-from config.settings import Business, DuckdbWarehouse
+from config.settings import Business, DuckdbWarehouse, Warehouse
 from flows.disk import sync
 from flows.duck import is_open_elsewhere, literal, reused, started
 from flows.lock import held
 
 SCHEMA = "rapport"
 LEDGER = f"{SCHEMA}.runs"
+LEVEL_FILE = "warehouse.duckdb"
+"""What a Postgres database is brought level with."""
 STORAGE_VERSION = "v1.5.0"  # DuckDB 1.5 clients can still read it
 WAL_SUFFIXES = (".wal", ".wal.checkpoint", ".wal.recovery")
 COPY_BYTES = 4 * 1024**2
@@ -39,17 +41,15 @@ log = logging.getLogger(__name__)
 
 
 def location(business: Business) -> Path:
-    """The DuckDB file that a business publishes to.
+    """The DuckDB file that a business publishes to; where the warehouse is in Postgres, the state's own one."""
+    return business.warehouse.path if isinstance(business.warehouse, DuckdbWarehouse) else business.state / LEVEL_FILE
 
-    Raises:
-        ConfigurationError: the business file names a Postgres database, which cannot be published to yet.
-    """
-    if not isinstance(business.warehouse, DuckdbWarehouse):
-        raise ConfigurationError(
-            f"warehouse: kind {business.warehouse.kind} cannot be published to yet. Nothing was run. Name a DuckDB file: "
-            "{kind: duckdb, path: warehouse.duckdb}"
-        )
-    return business.warehouse.path
+
+def place(warehouse: Warehouse) -> str:
+    """Where a warehouse is, as people are told."""
+    if isinstance(warehouse, DuckdbWarehouse):
+        return str(warehouse.path)
+    return f"postgres {warehouse.database} on {warehouse.host}, port {warehouse.port}"
 
 
 def live(warehouse: Path) -> dict[str, Any] | None:
@@ -75,11 +75,10 @@ def live(warehouse: Path) -> dict[str, Any] | None:
         return next((dict(zip(names, row, strict=True)) for row in cursor.fetchall()), None)
 
 
-def require_own(warehouse: Path, present: Mapping[str, Any] | None, business: Business) -> None:
-    """Makes sure that no other business publishes to a warehouse: each would take away the other's rows.
+def require_own(present: Mapping[str, Any] | None, business: Business) -> None:
+    """Makes sure that no other business publishes to a business's warehouse: each would take away the other's rows.
 
     Args:
-        warehouse: the DuckDB file.
         present: the ledger's row of what readers see now, see `live`.
         business: who is to publish.
 
@@ -89,8 +88,8 @@ def require_own(warehouse: Path, present: Mapping[str, Any] | None, business: Bu
     owner = present and present.get("business")
     if owner not in (None, business.name):
         raise ConfigurationError(
-            f"warehouse {warehouse}: the business file {owner}.yaml publishes to it. Nothing was changed. Give each business a "
-            f"warehouse of its own; if the file was renamed, give it its old name, or the ledger the new one: "
+            f"warehouse {place(business.warehouse)}: the business file {owner}.yaml publishes to it. Nothing was changed. "
+            f"Give each business a warehouse of its own; if the file was renamed, give it its old name, or the ledger the new one: "
             f"update {LEDGER} set business = {literal(business.name)}"
         )
 

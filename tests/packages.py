@@ -86,15 +86,15 @@ def sealed(directory: Path, run_id: str, generation: int, as_of: date = AS_OF, c
 SEEN = """
     select
         (select run_id from rapport.runs order by published_at desc limit 1),
-        (select list(distinct run_id) from rapport.account_segments),
-        list_distinct([
-            (select any_value(treatment) from rapport.account_segments),
-            'generation ' || (select any_value(tenure_days) from rapport.account_features),
-            'generation ' || (select any_value(accounts) from rapport.segment_summary),
-            (select any_value(reason) from rapport.quarantine),
-            (select any_value(because) from rapport.segment_changes),
-            (select any_value(segment) from rapport.account_segment_history where valid_to is null),
-            (select any_value(held_segment) from rapport.verdict_standings where valid_to is null),
+        (select array_agg(distinct run_id) from rapport.account_segments),
+        (select array_agg(distinct generation) from (select unnest(array[
+            (select min(treatment) from rapport.account_segments),
+            'generation ' || (select min(tenure_days) from rapport.account_features),
+            'generation ' || (select min(accounts) from rapport.segment_summary),
+            (select min(reason) from rapport.quarantine),
+            (select min(because) from rapport.segment_changes),
+            (select min(segment) from rapport.account_segment_history where valid_to is null),
+            (select min(held_segment) from rapport.verdict_standings where valid_to is null),
             'generation ' || ((select count(*) from rapport.segment_changes) - 4),
             'generation ' || ((select count(*) from rapport.account_segment_history where valid_to is null) - 4),
             'generation ' || ((select count(*) from rapport.verdict_standings where valid_to is null) - 5),
@@ -102,7 +102,7 @@ SEEN = """
             'generation ' || ((select count(*) from rapport.account_features) - 10),
             'generation ' || ((select count(*) from rapport.segment_summary) - 3),
             'generation ' || ((select count(*) from rapport.quarantine) - 2)
-        ])
+        ]) as generation) as generations)
 """
 
 

@@ -57,19 +57,21 @@ class Database:
             cursor.execute(query)
             return cursor.fetchall()
 
-    def source(self, table: str, columns: Mapping[str, Any], name: str = "shop", **more: Any) -> dict[str, Any]:
-        """A source that reads one of its tables."""
+    @property
+    def connection(self) -> dict[str, Any]:
+        """How a business file says where it is."""
         return {
-            "name": name,
             "kind": "postgres",
             "host": "127.0.0.1",
             "port": self.port,
             "database": self.name,
             "user": USER,
             "password": {"env": PASSWORD_VARIABLE},
-            "table": table,
-            "columns": dict(columns),
-        } | more
+        }
+
+    def source(self, table: str, columns: Mapping[str, Any], name: str = "shop", **more: Any) -> dict[str, Any]:
+        """A source that reads one of its tables."""
+        return {"name": name, "table": table, "columns": dict(columns)} | self.connection | more
 
 
 @contextmanager

@@ -450,17 +450,17 @@ def test_money_is_added_up_by_expressions_over_numerics(shop):
 
 
 def test_rows_committed_while_the_table_is_read_come_the_night_after(shop, monkeypatch):
-    from flows import postgres
+    from flows import postgres_tables
 
     shop.execute(order(1, "2026-01-14 08:00"))
-    fetch = postgres.fetched
+    fetch = postgres_tables.fetched
 
     def after_another_commit(*given):
         shop.execute(order(2, "2026-01-14 09:00"))
         return fetch(*given)
 
     business = firm(shop.source("orders", ORDERS, **READ_ON))
-    monkeypatch.setattr(postgres, "fetched", after_another_commit)
+    monkeypatch.setattr(postgres_tables, "fetched", after_another_commit)
     assert [column(rows_of(batch), "id") for batch in landed(business)] == [["o1"]]
     monkeypatch.undo()
 
@@ -472,8 +472,8 @@ def test_a_server_that_is_away_is_told_without_the_password(shop):
     away = shop.source("orders", ORDERS) | {"port": 1}
     assert refusal(away) == (
         f"orders (source shop), table orders: there is no connection to the database {shop.name} on 127.0.0.1, port 1 "
-        "(Connection refused). Nothing was read. Start the server, or correct the source's host, port, database, user or "
-        "password."
+        "(Connection refused). Nothing was read. Start the server, or correct its host, port, database, user or password in the "
+        "business file."
     )
     assert "could not translate" in refusal(away | {"host": "no.such.host.invalid"})
 
@@ -579,7 +579,7 @@ def test_a_connection_lost_on_the_way_is_told_and_leaves_nothing_half_landed(sho
 def test_without_the_extra_a_source_of_files_is_read_and_a_table_is_not(shop, monkeypatch):
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
     assert refusal(shop.source("orders", ORDERS)) == (
-        "orders (source shop), table orders: Postgres is read with the extra 'postgres', which is not installed. "
+        "orders (source shop), table orders: Postgres needs the extra 'postgres', which is not installed. "
         "Nothing was read. Install it: uv sync --extra postgres."
     )
 

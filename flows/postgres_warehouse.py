@@ -1,0 +1,328 @@
+"""A warehouse in Postgres: the same tables as in the DuckDB file of the state, to which a run publishes first.
+
+Then the database is brought level with that file in one transaction: its readers see all tables of one publication, or of
+the next. What counts is the database: where it has a publication that the file has not, since another machine published or
+the state was lost, the file is made anew from it.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from config.errors import Busy, WarehouseError
+from config.settings import Business, PostgresWarehouse
+from config.tables import KEYS, PUBLISHED, Column
+from flows.duck import identifier, literal
+from flows.postgres import AS_TEXT, SNAPSHOT, Purpose, asked, connected, driver, said
+from flows.publishing import day_column, table, taken_back
+from flows.warehouse import (
+    LEDGER,
+    SCHEMA,
+    as_publisher,
+    exchange_file,
+    exists,
+    faults_explained,
+    live,
+    location,
+    opened,
+    place,
+    require_own,
+)
+
+TAKE_IN_WAITS_SECONDS = 60
+LOCKED_OUT = "55P03"
+"""What Postgres answers where a lock was not to be had in time."""
+TYPES = {"DOUBLE": "double precision"}
+"""What is called otherwise in Postgres than in DuckDB."""
+BY_BYTES = ' collate "C"'
+"""The order of texts that DuckDB has."""
+
+_COLUMNS = f"""
+    select cast(class.relname as text), cast(attribute.attname as text)
+    from pg_catalog.pg_class as class
+    inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+    inner join pg_catalog.pg_attribute as attribute on class.oid = attribute.attrelid
+    where namespace.nspname = {literal(SCHEMA)} and attribute.attnum > 0 and not attribute.attisdropped"""
+
+_HAS_SCHEMA = f"select 1 from pg_catalog.pg_namespace where nspname = {literal(SCHEMA)}"
+
+_BYTES = f"""
+    select cast(coalesce(sum(pg_total_relation_size(class.oid)), 0) as bigint)
+    from pg_catalog.pg_class as class
+    inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+    where namespace.nspname = {literal(SCHEMA)} and class.relkind = 'r'"""
+
+
+def require_writable(business: Business) -> None:
+    """Makes sure that a business's warehouse can be published to.
+
+    Raises:
+        WarehouseError: there is no connection to the database, or its user may not make tables; or the directory of the
+            DuckDB file cannot be written.
+    """
+    warehouse = business.warehouse
+    if not isinstance(warehouse, PostgresWarehouse):
+        directory = next(parent for parent in warehouse.path.resolve().parents if parent.exists())
+        if not os.access(directory, os.W_OK):
+            raise WarehouseError(
+                f"warehouse {warehouse.path}: the directory {directory} cannot be written. Nothing was changed. "
+                "Give it another place, or the right to write."
+            )
+        return
+    with _connection(warehouse, "Nothing was changed.") as database:
+        makes_tables = (
+            f"has_schema_privilege({literal(SCHEMA)}, 'create, usage')"
+            if asked(database, _HAS_SCHEMA)
+            else "has_database_privilege(current_database(), 'create')"
+        )
+        rights = asked(database, f"select {makes_tables}, has_database_privilege(current_database(), 'temporary')")[0]
+    if not all(rights):
+        user, name = identifier(warehouse.user), identifier(warehouse.database)
+        raise WarehouseError(
+            f"warehouse {place(warehouse)}: the user {warehouse.user} may not make tables in the schema {SCHEMA}, or no temporary "
+            "ones. Nothing was changed. Let the owner of the database run: "
+            f"create schema if not exists {SCHEMA}; grant create, usage on schema {SCHEMA} to {user}; "
+            f"grant temporary on database {name} to {user}"
+        )
+
+
+def published(business: Business) -> dict[str, Any] | None:
+    """What the ledger of a business's warehouse has of the last publication: `run_id`, `business`, `as_of`, `started_at`.
+
+    Returns:
+        None where nothing was published.
+
+    Raises:
+        WarehouseError: it cannot be read, or has tables of the same names that Rapport did not make.
+        ConfigurationError: another business publishes to it.
+        Busy: another program has the DuckDB file open for writing.
+    """
+    if isinstance(business.warehouse, PostgresWarehouse):
+        with _connection(business.warehouse, "Nothing was changed.") as database:
+            return _present(business, database)
+    present = live(location(business))
+    require_own(present, business)
+    return present
+
+
+def up_to_date(business: Business) -> Path:
+    """The DuckDB file with all that is published.
+
+    Where the warehouse is in Postgres, and has a publication which the state's file has not, that is made anew from it.
+
+    Raises:
+        WarehouseError: there is no connection, or the tables there are not ours.
+        ConfigurationError: another business publishes to the database.
+        Busy: a run publishes.
+    """
+    warehouse, path = business.warehouse, location(business)
+    if not isinstance(warehouse, PostgresWarehouse):
+        return path
+    with _connection(warehouse, "Nothing was changed.") as database:
+        for command in (SNAPSHOT, *AS_TEXT):
+            asked(database, command)
+        present = _present(business, database)
+        if present and not (exists(path) and _has(path, present["run_id"])):
+            live_path = path.resolve()
+            with as_publisher(live_path, present["run_id"], present["started_at"], TAKE_IN_WAITS_SECONDS):
+                needed = asked(database, _BYTES)[0][0]
+                exchange_file(live_path, needed, lambda _, next_path: _copy(database, next_path))
+    return path
+
+
+def bring_level(business: Business, wait_seconds: float = 0) -> None:
+    """Makes the database what the DuckDB file is, all tables at once, and reads back on a new connection that it is.
+
+    Args:
+        business: the business; one that publishes to a DuckDB file has nothing to bring level.
+        wait_seconds: how long to wait for another publisher, or for somebody else who holds a table.
+
+    Raises:
+        WarehouseError: there is no connection, something else was published meanwhile, or the database did not take it.
+        Busy: another publisher, or somebody else, holds it.
+    """
+    warehouse = business.warehouse
+    if not isinstance(warehouse, PostgresWarehouse):
+        return
+    path, done = location(business), "Its readers have the last whole publication."
+    with faults_explained(path), opened(path) as con, _connection(warehouse, done) as database:
+        asked(database, f"set local lock_timeout = {max(1, round(wait_seconds * 1000))}")
+        asked(database, f"select cast(pg_advisory_xact_lock(hashtext({literal(SCHEMA)})) as text)")
+        present = _present(business, database)
+        if present and not _has(path, present["run_id"]):
+            raise WarehouseError(
+                f"warehouse {place(warehouse)}: run {present['run_id']} was published to it since this one was computed. "
+                f"{done} Repeat the run."
+            )
+        known = [run_id for (run_id,) in asked(database, f"select run_id from {LEDGER}")] if present else []
+        since = con.execute(
+            f"select min(as_of) from {LEDGER} where run_id not in (select unnest(cast($known as varchar[])))",
+            {"known": known},
+        ).fetchall()[0][0]
+        if since is None:
+            return
+        _create(database)
+        for name in PUBLISHED:
+            _stage(con, database, name, _changed(name, str(since)))
+            _require_same(con, database, name, _changed(name, str(since)), f"warehouse {place(warehouse)}")
+            _merge(database, name, str(since))
+        database.commit()
+        latest = con.execute(f"select arg_max(run_id, published_at) from {LEDGER}").fetchall()[0][0]
+    with _connection(warehouse, done) as database:
+        if not asked(database, f"select 1 from {LEDGER} where run_id = $1", (latest,)):
+            raise WarehouseError(
+                f"warehouse {place(warehouse)}: read back after the commit, its ledger has no row of run {latest}. {done} "
+                "Publish again, and report it if it happens twice."
+            )
+
+
+@contextmanager
+def _connection(warehouse: PostgresWarehouse, done: str) -> Generator[Any]:
+    """A connection in a transaction, which is undone unless it is committed; what Postgres says is told without values."""
+    where = f"warehouse {place(warehouse)}"
+    purpose = Purpose(where, done, WarehouseError)
+    with closing(connected(purpose, warehouse)) as database:
+        try:
+            yield database
+        except driver(purpose).Error as error:
+            if error.sqlstate == LOCKED_OUT:
+                raise Busy(
+                    f"{where}: another publisher holds it, or somebody who changes a table of it. {done} "
+                    "Wait for them, or pass --wait 10m."
+                ) from None
+            raise WarehouseError(f"{where}: {said(error)}. {done} Put that right and try again.") from None
+
+
+def _present(business: Business, database: Any) -> dict[str, Any] | None:
+    """As `published`, of a database."""
+    standing = set(asked(database, _COLUMNS))
+    taken = sorted({name for name, _ in standing} & PUBLISHED.keys())
+    if not taken:
+        return None
+    if ("runs", "run_id") not in standing:
+        raise WarehouseError(
+            f"warehouse {place(business.warehouse)}: the schema {SCHEMA} has tables that Rapport did not make ({', '.join(taken)}). "
+            "Nothing was changed. Rename them, or name another database."
+        )
+    names = ("run_id", "business", "as_of", "started_at")
+    found = asked(database, f"select {', '.join(names)} from {LEDGER} order by published_at desc limit 1")
+    present = dict(zip(names, found[0], strict=True)) if found else None
+    require_own(present, business)
+    return present
+
+
+def _has(path: Path, run_id: str) -> bool:
+    """Whether the file has a run in its ledger."""
+    with opened(path) as con:
+        return bool(con.execute(f"select 1 from {LEDGER} where run_id = $run_id", {"run_id": run_id}).fetchall())
+
+
+def _copy(database: Any, next_path: Path) -> None:
+    """Makes a DuckDB file of what the database has, every value by what it is as text."""
+    standing = set(asked(database, _COLUMNS))
+    with opened(next_path, read_only=False) as con:
+        con.execute("begin")
+        con.execute(f"create schema {SCHEMA}")
+        for name, columns in PUBLISHED.items():
+            kept = [column for column in columns if (name, column.name) in standing]
+            as_text = ", ".join(f"cast({identifier(each.name)} as text) as {identifier(each.name)}" for each in kept)
+            typed = ", ".join(
+                f"cast({identifier(each.name)} as {each.type}) as {identifier(each.name)}" for each in kept
+            )
+            with database.cursor() as cursor:
+                cursor.execute(f"select {as_text} from {table(name)}")
+                con.register("stream", cursor.fetch_record_batch())
+                con.execute(f"create table {table(name)} as select {typed} from stream")
+                con.unregister("stream")
+        con.execute("commit")
+        con.execute("checkpoint")
+
+
+def _create(database: Any) -> None:
+    """Makes the tables and columns that are missing; nothing that stands is touched, so that no reader is waited for."""
+    if not asked(database, _HAS_SCHEMA):
+        asked(database, f"create schema {SCHEMA}")
+    standing = set(asked(database, _COLUMNS))
+    for name, columns in PUBLISHED.items():
+        if name not in {known for known, _ in standing}:
+            key = ", ".join(map(identifier, KEYS[name]))
+            declared = ", ".join(f"{_declared(column)}{' not null' * column.required}" for column in columns)
+            asked(database, f"create table {table(name)} ({declared}, primary key ({key}))")
+        for column in columns:
+            if (name, column.name) not in standing:
+                asked(database, f"alter table {table(name)} add column if not exists {_declared(column)}")
+                meaning = literal(f"{column.meaning} ({column.unit})")
+                asked(database, f"comment on column {table(name)}.{identifier(column.name)} is {meaning}")
+
+
+def _declared(column: Column) -> str:
+    return f"{identifier(column.name)} {TYPES.get(column.type, column.type)}"
+
+
+def _changed(name: str, since: str) -> str:
+    """SQL for the rows of a table that may be others since a day."""
+    listed = ", ".join(identifier(column.name) for column in PUBLISHED[name])
+    day = day_column(name)
+    ended = f" or valid_to >= date {literal(since)} - 1" * (day == "valid_from")
+    condition = f"where {day} >= date {literal(since)}{ended}" if day else ""
+    return f"select {listed} from {table(name)} {condition}"
+
+
+def _stage(con: duckdb.DuckDBPyConnection, database: Any, name: str, changed: str) -> None:
+    """Brings rows into a table that only this connection sees."""
+    with database.cursor() as cursor:
+        cursor.adbc_ingest(_staged(name), con.sql(changed).to_arrow_reader(), temporary=True)
+    asked(database, f"analyze {_staged(name)}")
+
+
+def _require_same(con: duckdb.DuckDBPyConnection, database: Any, name: str, changed: str, where: str) -> None:
+    """Holds what arrived against what was sent: rows, and of each column how many values, the least and the greatest."""
+    sent = con.execute(f"select count(*), {_measures(name, '')} from ({changed}) as sent").fetchall()
+    arrived = asked(database, f"select count(*), {_measures(name, BY_BYTES)} from {_staged(name)}")
+    if arrived != sent:
+        raise WarehouseError(
+            f"{where}: {name} did not arrive as it was sent ({sent[0][0]:,} rows; {arrived[0][0]:,} arrived). Its readers have the "
+            "last whole publication. Publish again, and report it if it happens twice."
+        )
+
+
+def _measures(name: str, by_bytes: str) -> str:
+    measures = []
+    for column in PUBLISHED[name]:
+        value = identifier(column.name)
+        match column.type:
+            case "VARCHAR":
+                bounds = [f"min({value}{by_bytes})", f"max({value}{by_bytes})"]
+            case "DOUBLE" | "DATE" | "TIMESTAMP" | "BIGINT":
+                bounds = [f"min({value})", f"max({value})"]
+            case "BOOLEAN":
+                bounds = [f"sum(cast({value} as integer))"]
+            case kind:
+                bounds = [f"cast({each}(cast({value} as {kind})) as varchar)" for each in ("min", "max", "sum")]
+        measures += [f"count({value})", *bounds]
+    return ", ".join(measures)
+
+
+def _merge(database: Any, name: str, since: str) -> None:
+    """Makes a table what was staged: takes away what is gone, or all since a day, and leaves alone what is the same."""
+    key = ", ".join(map(identifier, KEYS[name]))
+    same = " and ".join(f"old.{each} = new.{each}" for each in map(identifier, KEYS[name]))
+    rest = [identifier(column.name) for column in PUBLISHED[name] if column.name not in KEYS[name]]
+    listed = ", ".join(identifier(column.name) for column in PUBLISHED[name])
+    replaced = f"delete from {table(name)} as old where not exists (select 1 from {_staged(name)} as new where {same})"
+    for command in (
+        *(taken_back(name, since) or [replaced]),
+        f"insert into {table(name)} as old ({listed}) select {listed} from {_staged(name)} on conflict ({key}) do update set "
+        f"{', '.join(f'{each} = excluded.{each}' for each in rest)} "
+        f"where ({', '.join(f'old.{each}' for each in rest)}) is distinct from ({', '.join(f'excluded.{each}' for each in rest)})",
+        f"drop table {_staged(name)}",
+    ):
+        asked(database, command)
+
+
+def _staged(name: str) -> str:
+    return f"staged_{name}"

@@ -1,0 +1,125 @@
+"""A business whose warehouse is in Postgres: its nights, backfills and commands, from more than one machine, and killed."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from config.settings import load
+from flows.backfill import new_backfill, replay
+from flows.compare import compare
+from flows.explain import explanation
+from flows.postgres_warehouse import up_to_date
+from tests.end_to_end.over_time import content, day, night, written
+from tests.end_to_end.serving import RAPPORT
+from tests.postgres import PASSWORD, Database
+from tests.waiting import WAIT_SECONDS, until
+
+NIGHTS = 5
+
+
+@pytest.fixture(scope="module")
+def by_nights(tmp_path_factory) -> dict[str, list[tuple]]:
+    """What the nights give in a DuckDB file."""
+    folder = tmp_path_factory.mktemp("nights")
+    written(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for number in range(NIGHTS):
+            night(number)
+    return content(folder)
+
+
+@pytest.fixture
+def firm(postgres, tmp_path, monkeypatch) -> Database:
+    """A firm in the working directory that publishes to the database."""
+    monkeypatch.chdir(tmp_path)
+    written(tmp_path, warehouse=postgres.connection)
+    return postgres
+
+
+def in_postgres(state: str = "looked-at") -> dict[str, list[tuple]]:
+    """All that readers of the database see, by way of a machine that has nothing of it yet."""
+    business = load(Path("firm.yaml")).model_copy(update={"state": Path(state)})
+    return content(up_to_date(business).parent)
+
+
+def rapport(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([RAPPORT, *arguments], capture_output=True, text=True, timeout=WAIT_SECONDS)
+
+
+def test_nights_give_in_postgres_what_they_give_in_a_file(firm, by_nights):
+    for number in range(NIGHTS):
+        night(number)
+    assert in_postgres() == by_nights
+
+
+def test_nights_go_on_after_the_state_was_lost(firm, by_nights):
+    for number in range(NIGHTS):
+        if number == 3:
+            shutil.rmtree("state")
+        night(number)
+    assert in_postgres() == by_nights
+
+
+def test_a_backfill_becomes_visible_as_a_whole(firm, by_nights):
+    night(0)
+    days = replay(new_backfill(load(Path("firm.yaml")), day(0), day(NIGHTS - 1), "day"))
+    next(days)
+    next(days)
+    assert firm.rows("select distinct as_of from rapport.segment_summary") == [(day(0),)]
+    assert [each.as_of for each in days] == [day(number) for number in range(2, NIGHTS)]
+    assert in_postgres() == by_nights
+
+
+def test_a_dry_run_goes_on_from_it_and_leaves_it_alone(firm):
+    night(0)
+    shutil.rmtree("state")
+    before = in_postgres()
+    assert night(1, dry_run=True) == "dry run: nothing was published"
+    assert in_postgres("once more") == before
+    assert len(content(Path("state"))["runs"]) == 1
+
+
+def test_the_commands_that_read_it_need_no_state(firm):
+    night(0)
+    business = load(Path("firm.yaml"))
+    here = explanation(business, "A1", None)
+    shutil.rmtree("state")
+    assert explanation(business, "A1", None) == here
+    found = compare(business, Path("quick.yaml"))
+    assert (found.as_of, found.movers.height) == (day(0), 0)
+
+
+def test_the_command_line_says_where_the_tables_are_and_keeps_the_password_to_itself(firm, tmp_path):
+    ended = rapport("run", "--config", "firm.yaml", "--as-of", str(day(0)))
+    assert ended.returncode == 0, ended.stderr
+    assert f"Tables: schema rapport in postgres {firm.name} on 127.0.0.1, port {firm.port}" in ended.stdout
+    assert len(in_postgres()["runs"]) == 1
+    written_files = [each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()]
+    assert not any(PASSWORD[:7] in said for said in (ended.stdout, ended.stderr))
+    assert not any(PASSWORD[:7].encode() in content for content in written_files)
+
+
+def test_a_run_that_is_killed_while_postgres_takes_it_leaves_the_last_tables_and_the_same_command_ends_it(firm):
+    night(0)
+    before = in_postgres()
+    firm.execute(
+        "create function public.nap() returns trigger language plpgsql as 'begin perform pg_sleep(3); return new; end'",
+        "create trigger nap before insert on rapport.runs execute function public.nap()",
+    )
+    command = ["run", "--config", "firm.yaml", "--as-of", str(day(1)), "--wait", "1m"]
+    running = subprocess.Popen([RAPPORT, *command])
+    sleeping = "select 1 from pg_stat_activity where wait_event = 'PgSleep'"
+    until(lambda: firm.rows(sleeping), "Postgres to be at work")
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait(WAIT_SECONDS)
+    assert in_postgres("after the kill") == before
+    until(lambda: not firm.rows(sleeping), "Postgres to give up")
+    firm.execute("drop trigger nap on rapport.runs")
+    again = rapport(*command)
+    assert again.returncode == 0, again.stderr
+    assert [row[0] for row in in_postgres("after the end")["runs"]] == [day(0), day(1)]

@@ -1,0 +1,408 @@
+"""A warehouse in a real Postgres: what its readers see, what a lost or overtaken state does, and what is said when it fails."""
+
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from config.errors import Busy, ConfigurationError, WarehouseError
+from config.tables import KEYS, PUBLISHED
+from flows.check import Checked, checks
+from flows.postgres import Purpose, asked, connected
+from flows.postgres_warehouse import (
+    _changed,
+    _require_same,
+    _stage,
+    bring_level,
+    published,
+    require_writable,
+    up_to_date,
+)
+from flows.publishing import publish
+from flows.warehouse import location, opened
+from tests.ingest import firm, source
+from tests.packages import AS_OF, SEEN, sealed, whole
+from tests.postgres import PASSWORD, PASSWORD_VARIABLE, Database
+
+PURPOSE = Purpose("warehouse", "Nothing was changed.", WarehouseError)
+YESTERDAY = AS_OF - timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory) -> list[Path]:
+    """Sealed packages of generations 0 to 3 of one day, the run's number being its generation."""
+    directory = tmp_path_factory.mktemp("packages")
+    return [sealed(directory / f"run-{n}", f"run-{n}", n) for n in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def business(postgres: Database, state: str = "state", **more: Any):
+    return firm(source("shop.csv"), warehouse=postgres.connection | more, state=state)
+
+
+def sent(postgres: Database, *packages: Path, state: str = "state", takes_later_days_back: bool = False) -> None:
+    """Publishes packages one after the other, each to the file and then to the database."""
+    for package in packages:
+        path = up_to_date(business(postgres, state))
+        publish(package, path, takes_later_days_back=takes_later_days_back)
+        bring_level(business(postgres, state))
+
+
+def seen(postgres: Database) -> tuple:
+    """The latest run in the ledger, runs in account_segments and generations in all tables."""
+    return postgres.rows(SEEN)[0]
+
+
+def everything(postgres: Database) -> dict[str, list[tuple]]:
+    """All rows of the database, as text, each table in the order of its key."""
+    return {
+        name: postgres.rows(
+            f"select {', '.join(f'cast({column.name} as text)' for column in columns)} from rapport.{name} "
+            f"order by {', '.join(f'cast({key} as text)' for key in KEYS[name])}"
+        )
+        for name, columns in PUBLISHED.items()
+    }
+
+
+def everything_in(path: Path) -> dict[str, list[tuple]]:
+    """The same of a DuckDB file; whole doubles as Postgres writes them."""
+    with opened(path) as con:
+        return {
+            name: con.execute(
+                "select "
+                + ", ".join(
+                    f"regexp_replace(cast({column.name} as varchar), '[.]0$', '')"
+                    if column.type == "DOUBLE"
+                    else f"cast({column.name} as varchar)"
+                    for column in columns
+                )
+                + f" from rapport.{name} order by {', '.join(f'cast({key} as varchar)' for key in KEYS[name])}"
+            ).fetchall()
+            for name, columns in PUBLISHED.items()
+        }
+
+
+def refusal(error: type[Exception], call: Any, *given: Any) -> str:
+    with pytest.raises(error) as refused:
+        call(*given)
+    return str(refused.value)
+
+
+def test_the_first_publication_makes_the_schema_and_its_tables(postgres, packages):
+    sent(postgres, packages[1])
+    assert seen(postgres) == whole("run-1", 1)
+    assert everything(postgres) == everything_in(location(business(postgres)))
+
+
+def test_every_column_has_its_type_its_meaning_and_its_key(postgres, packages):
+    sent(postgres, packages[1])
+    columns = postgres.rows(
+        "select table_name::text, column_name::text, data_type::text, is_nullable::text, "
+        "col_description(format('rapport.%I', table_name)::regclass, ordinal_position) "
+        "from information_schema.columns where table_schema = 'rapport' order by table_name, ordinal_position"
+    )
+    types = {
+        "VARCHAR": "character varying",
+        "DOUBLE": "double precision",
+        "DECIMAL(18,4)": "numeric",
+        "BIGINT": "bigint",
+        "BOOLEAN": "boolean",
+        "DATE": "date",
+        "TIMESTAMP": "timestamp without time zone",
+    }
+    assert columns == [
+        (name, each.name, types[each.type], "NO" if each.required else "YES", f"{each.meaning} ({each.unit})")
+        for name in sorted(PUBLISHED)
+        for each in PUBLISHED[name]
+    ]
+    with pytest.raises(Exception, match="duplicate key"):
+        postgres.execute("insert into rapport.account_segments select * from rapport.account_segments limit 1")
+
+
+def test_the_next_publication_replaces_the_tables_and_adds_to_the_ledger(postgres, packages):
+    sent(postgres, packages[3], packages[2])
+    assert seen(postgres) == whole("run-2", 2)
+    assert postgres.rows("select run_id from rapport.runs order by published_at") == [("run-3",), ("run-2",)]
+    assert everything(postgres) == everything_in(location(business(postgres)))
+
+
+def test_days_in_order_days_again_and_days_taken_back_leave_what_the_file_has(postgres, tmp_path):
+    def ended(package: Path, back: bool = False) -> int:
+        sent(postgres, package, takes_later_days_back=back)
+        assert everything(postgres) == everything_in(location(business(postgres)))
+        found = postgres.rows("select count(*) from rapport.account_segment_history where valid_to is not null")
+        return found[0][0]
+
+    assert ended(sealed(tmp_path / "1", "run-1", 1, YESTERDAY)) == 0
+    assert ended(sealed(tmp_path / "2", "run-2", 1, continues="run-1")) == 5
+    assert ended(sealed(tmp_path / "3", "run-3", 2, continues="run-1")) == 0
+    assert ended(sealed(tmp_path / "4", "run-4", 1, continues="run-1")) == 5
+    assert ended(sealed(tmp_path / "5", "run-5", 2, YESTERDAY), back=True) == 0
+
+
+def test_what_the_database_missed_comes_with_the_next_publication(postgres, packages, tmp_path):
+    path = location(business(postgres))
+    publish(sealed(tmp_path / "1", "run-1", 1, YESTERDAY), path)
+    publish(sealed(tmp_path / "2", "run-2", 3, continues="run-1"), path)
+    bring_level(business(postgres))
+    assert everything(postgres) == everything_in(path)
+
+
+def test_what_stands_level_is_left_alone(postgres, packages):
+    sent(postgres, packages[1])
+    touched = "select xmin::text, ctid::text from rapport.account_segments order by account_id"
+    before = postgres.rows(touched)
+    bring_level(business(postgres))
+    assert postgres.rows(touched) == before
+
+
+def test_rows_that_are_the_same_are_not_written_again(postgres, packages, tmp_path):
+    sent(postgres, packages[1])
+    unchanged = "select xmin::text, ctid::text from rapport.quarantine order by position"
+    before = postgres.rows(unchanged)
+    publish(sealed(tmp_path / "1", "run-1b", 1), location(business(postgres)))
+    bring_level(business(postgres))
+    assert postgres.rows(unchanged) == before
+    assert seen(postgres) == whole("run-1b", 1)
+
+
+def test_a_reader_sees_one_publication_until_its_transaction_ends(postgres, packages):
+    sent(postgres, packages[1])
+    stop, wrong, reads = threading.Event(), [], []
+
+    def read() -> None:
+        while not stop.is_set():
+            run_id, runs, generations = seen(postgres)
+            reads.append(run_id)
+            if (run_id, runs, generations) != whole(run_id, int(run_id[-1])):
+                wrong.append((run_id, runs, generations))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    sent(postgres, packages[2], packages[3], packages[0])
+    stop.set()
+    reader.join()
+    assert not wrong
+    assert len(set(reads)) > 1
+
+
+def test_a_lost_state_is_made_anew_from_the_database(postgres, packages, tmp_path):
+    sent(postgres, sealed(tmp_path / "1", "run-1", 1, YESTERDAY), sealed(tmp_path / "2", "run-2", 3, continues="run-1"))
+    first = location(business(postgres))
+    path = up_to_date(business(postgres, "another"))
+    assert path == Path("another/warehouse.duckdb")
+    assert everything_in(path) == everything_in(first)
+    sent(postgres, sealed(tmp_path / "3", "run-3", 2, continues="run-1"), state="another")
+    assert seen(postgres)[0] == "run-3"
+
+
+def test_a_state_that_was_overtaken_goes_on_from_what_the_other_published(postgres, packages):
+    sent(postgres, packages[1])
+    sent(postgres, packages[2], state="another")
+    assert everything_in(up_to_date(business(postgres))) == everything_in(Path("another/warehouse.duckdb"))
+
+
+def test_what_was_computed_before_another_published_is_refused(postgres, packages):
+    sent(postgres, packages[1])
+    sent(postgres, packages[2], state="another")
+    publish(packages[3], location(business(postgres)))
+    assert refusal(WarehouseError, bring_level, business(postgres)) == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: run run-2 was published to it since this one was "
+        "computed. Its readers have the last whole publication. Repeat the run."
+    )
+    assert seen(postgres) == whole("run-2", 2)
+
+
+def test_one_publisher_at_a_time(postgres, packages):
+    sent(postgres, packages[1])
+    publish(packages[2], location(business(postgres)))
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from tests.postgres import _connected; c = _connected(int(sys.argv[1]), 'postgres').cursor(); "
+            "c.execute(\"select cast(pg_advisory_lock(hashtext('rapport')) as text)\"); c.fetchall(); print('held', flush=True); "
+            "sys.stdin.read()",
+            str(postgres.port),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        told = refusal(Busy, bring_level, business(postgres))
+        waiting = threading.Thread(target=bring_level, args=(business(postgres), 60))
+        waiting.start()
+        holder.communicate()
+        waiting.join()
+    assert told == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: another publisher holds it, or somebody who changes a "
+        "table of it. Its readers have the last whole publication. Wait for them, or pass --wait 10m."
+    )
+    assert seen(postgres) == whole("run-2", 2)
+
+
+def test_a_column_that_an_earlier_version_did_not_have_is_added(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute(
+        "alter table rapport.runs drop column models", "alter table rapport.account_segments drop column reasons"
+    )
+    sent(postgres, packages[2])
+    assert everything(postgres) == everything_in(location(business(postgres)))
+    postgres.execute("alter table rapport.account_segments drop column reasons")
+    with opened(up_to_date(business(postgres, "another"))) as con, pytest.raises(duckdb.BinderException):
+        con.execute("select reasons from rapport.account_segments")
+
+
+def test_tables_that_are_not_ours_are_left_alone(postgres, packages):
+    postgres.execute("create schema rapport", "create table rapport.account_segments (mine text)")
+    told = refusal(WarehouseError, up_to_date, business(postgres))
+    assert told == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: the schema rapport has tables that Rapport did not make "
+        "(account_segments). Nothing was changed. Rename them, or name another database."
+    )
+    publish(packages[1], location(business(postgres)))
+    assert refusal(WarehouseError, bring_level, business(postgres)) == told
+    assert postgres.rows("select count(*) from rapport.account_segments") == [(0,)]
+
+
+def test_another_business_is_refused_and_its_tables_stand(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute("update rapport.runs set business = 'bakery'")
+    told = refusal(ConfigurationError, up_to_date, business(postgres, "another"))
+    assert told.startswith(
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: the business file bakery.yaml publishes to it."
+    )
+    assert not Path("another").exists()
+
+
+def test_rights_that_are_missing_are_told_with_what_gives_them(postgres, packages, monkeypatch):
+    postgres.execute(
+        "drop role if exists guest", f"create role guest login password '{PASSWORD.replace(chr(39), chr(39) * 2)}'"
+    )
+    guest = business(postgres, user="guest")
+    told = refusal(WarehouseError, require_writable, guest)
+    assert told == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: the user guest may not make tables in the schema rapport, "
+        "or no temporary ones. Nothing was changed. Let the owner of the database run: create schema if not exists rapport; "
+        'grant create, usage on schema rapport to "guest"; grant temporary on database "postgres" to "guest"'
+    )
+    postgres.execute(*told.partition("run: ")[2].split("; "))
+    require_writable(guest)
+    publish(packages[1], location(guest))
+    bring_level(guest)
+    assert seen(postgres) == whole("run-1", 1)
+
+
+def test_a_server_that_is_away_is_told_without_the_password(postgres, monkeypatch):
+    assert refusal(WarehouseError, up_to_date, business(postgres, port=1)) == (
+        "warehouse postgres postgres on 127.0.0.1, port 1: there is no connection to the database postgres on 127.0.0.1, port 1 "
+        "(Connection refused). Nothing was changed. Start the server, or correct its host, port, database, user or password in "
+        "the business file."
+    )
+    monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
+    assert "password authentication failed" in refusal(WarehouseError, up_to_date, business(postgres))
+
+
+def test_what_postgres_refuses_leaves_the_last_publication_and_tells_no_value(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute("alter table rapport.account_segments add check (treatment <> 'generation 2')")
+    publish(packages[2], location(business(postgres)))
+    told = refusal(WarehouseError, bring_level, business(postgres))
+    assert "new row for relation" in told
+    assert "generation" not in told
+    assert seen(postgres) == whole("run-1", 1)
+
+
+def test_a_connection_that_is_lost_on_the_way_leaves_the_last_publication(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute(
+        "create function public.cut() returns trigger language plpgsql as "
+        "'begin perform pg_terminate_backend(pg_backend_pid()); return new; end'",
+        "create trigger cut before insert on rapport.runs execute function public.cut()",
+    )
+    publish(packages[2], location(business(postgres)))
+    assert refusal(WarehouseError, bring_level, business(postgres)) == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: terminating connection due to administrator command. "
+        "Its readers have the last whole publication. Put that right and try again."
+    )
+    assert seen(postgres) == whole("run-1", 1)
+    postgres.execute("drop trigger cut on rapport.runs")
+    bring_level(business(postgres))
+    assert seen(postgres) == whole("run-2", 2)
+
+
+@pytest.mark.parametrize(
+    ("table", "harm"),
+    [
+        ("account_segments", "delete from staged_account_segments where account_id = 'A3'"),
+        ("account_segments", "update staged_account_segments set revenue_12m = revenue_12m * 10"),
+        ("account_segments", "update staged_account_segments set score = score + 0.0000001"),
+        ("account_segments", "update staged_account_segments set account_id = 'B' where account_id = 'A3'"),
+        ("account_segments", "update staged_account_segments set segment_since = segment_since + 1"),
+        ("account_features", "update staged_account_features set order_days = null where account_id = 'A3'"),
+        ("verdict_standings", "update staged_verdict_standings set is_under_contract = not is_under_contract"),
+        ("runs", "update staged_runs set started_at = started_at + interval '1 microsecond'"),
+    ],
+)
+def test_what_does_not_arrive_as_it_was_sent_is_noticed(postgres, packages, table, harm):
+    path = location(business(postgres))
+    publish(packages[1], path)
+    with opened(path) as con, closing(connected(PURPOSE, business(postgres).warehouse)) as database:
+        changed = _changed(table, str(AS_OF))
+        _stage(con, database, table, changed)
+        _require_same(con, database, table, changed, "warehouse")
+        asked(database, harm)
+        told = refusal(WarehouseError, _require_same, con, database, table, changed, "warehouse")
+    assert told.startswith(f"warehouse: {table} did not arrive as it was sent (")
+
+
+def test_rows_that_are_lost_on_the_way_leave_the_last_publication(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute(
+        "create function public.lose() returns trigger language plpgsql as "
+        "$$ begin return case when new.account_id <> 'A3' then new end; end $$",
+        "create function public.lie_in_wait() returns event_trigger language plpgsql as $$ begin "
+        "if to_regclass('pg_temp.staged_account_features') is not null then "
+        "create trigger lose before insert on pg_temp.staged_account_features for each row execute function public.lose(); "
+        "end if; end $$",
+        "create event trigger lie_in_wait on ddl_command_end when tag in ('CREATE TABLE') execute function public.lie_in_wait()",
+    )
+    publish(packages[2], location(business(postgres)))
+    assert refusal(WarehouseError, bring_level, business(postgres)) == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: account_features did not arrive as it was sent (12 rows; "
+        "11 arrived). Its readers have the last whole publication. Publish again, and report it if it happens twice."
+    )
+    assert seen(postgres) == whole("run-1", 1)
+
+
+def test_names_in_any_script_arrive(postgres, packages):
+    path = location(business(postgres))
+    publish(packages[1], path)
+    with opened(path, read_only=False) as con:
+        for place, name in enumerate(("ä", "Z", "a", "straße", "日本", "😀"), start=1):
+            con.execute(f"update rapport.account_segments set account_id = '{name}' where account_id = 'A{place}'")
+    bring_level(business(postgres))
+    assert everything(postgres) == everything_in(path)
+    assert everything_in(up_to_date(business(postgres, "another"))) == everything_in(path)
+
+
+def test_check_looks_at_it_and_leaves_no_trace(postgres, folder):
+    (folder / "shop.csv").write_text("id,no,account,at,amount\no1,1,A,2025-12-01,10\n")
+    where = f"postgres postgres on 127.0.0.1, port {postgres.port}"
+    assert checks(business(postgres))[1] == Checked("warehouse", f"{where}, nothing published yet")
+    assert published(business(postgres)) is None
+    assert [each.name for each in folder.iterdir()] == ["shop.csv"]
+    assert postgres.rows("select count(*) from pg_namespace where nspname = 'rapport'") == [(0,)]
