@@ -173,6 +173,23 @@ def check(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
+def calibrate(
+    labels: Annotated[
+        Path, typer.Argument(help="A CSV with account_id, label (1 to 5), and where needed line, labelled_on.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The file to write; an existing one is not overwritten.")],
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Fit base and weights of the ruler to accounts that people have labelled; writes a ruler for review."""
+    from config.settings import load
+    from flows.calibration import calibrate as calibrated
+    from flows.terminal import print_calibrated
+
+    print_calibrated(calibrated(load(_business_file(config)), labels, out), out, json)
+
+
+@app.command()
 def serve(
     config: Annotated[
         Path | None, typer.Option("--config", help="The business file; without it, those that prefect.yaml names.")

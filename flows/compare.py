@@ -15,8 +15,7 @@ from config.settings import Business, is_ruler, load, or_bundled, with_ruler
 from flows.history import standings_before
 from flows.postgres_warehouse import up_to_date
 from flows.runs import at_work, new_run
-from flows.stages import STAGES, Run, features
-from flows.state import connected
+from flows.stages import Run, facts_and_features
 from flows.warehouse import live
 from transforms.comparison import movers, moves
 from transforms.decided import overrides_in_force
@@ -62,14 +61,14 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
     present = live(up_to_date(business))
     run = new_run(business, as_of=as_of or (present["as_of"] if present else None), dry_run=True)
     with at_work(run):
-        facts, known = _computed(run)
+        facts, known = facts_and_features(run)
         ours = _settled(run, business, facts, known)
         if _input(run) == _input(replace(run, business=other)):
             theirs = _settled(run, other, facts, known)
         else:
             with _aside(business.state / "compare") as state:
                 aside = new_run(other.model_copy(update={"state": state}), as_of=run.as_of, dry_run=True)
-                theirs = _settled(run, other, *_computed(aside))
+                theirs = _settled(run, other, *facts_and_features(aside))
     found = movers(ours, theirs, business.ruler.features, other.ruler.features)
     return Comparison(run.as_of, business.currency, ours.height, moves(found), found)
 
@@ -87,14 +86,6 @@ def _aside(state: Path) -> Generator[Path]:
 def _input(run: Run) -> tuple[dict[str, Any], list[Merge]]:
     """What decides the facts of a day."""
     return run.business.model_dump(include=SAME_INPUT), run.merges
-
-
-def _computed(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The facts and the features of each account x line."""
-    for stage in STAGES[: STAGES.index(features) + 1]:
-        stage(run)
-    with connected(run.business, run.folder) as con:
-        return con.sql("select * from verdict_facts").pl(), con.sql("select * from account_features").pl()
 
 
 def _settled(run: Run, business: Business, facts: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

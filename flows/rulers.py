@@ -31,8 +31,7 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
         ConfigurationError: the file exists already.
         WarehouseError: nothing was published yet.
     """
-    if out.exists():
-        raise ConfigurationError(f"{out}: the file exists. Nothing was written. Name another, or take it away.")
+    require_new(out)
     path = up_to_date(business)
     present = live(path)
     if present is None:
@@ -42,10 +41,7 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
     with opened(path) as con:
         features = con.sql("select * from rapport.account_features").pl()
     old, new = business.ruler, fitted_ruler(features, business.ruler, features["as_of"][0])
-    try:
-        out.write_text(_written(new, business.business), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{out}: it cannot be written: {error.strerror}. Name another file.") from error
+    write_ruler(new, out, f"Money features measured on the accounts of {business.business}.")
     return [
         Change(name, was.neutral, was.scale, gauge.neutral, gauge.scale)
         for (name, was), gauge in zip(old.features.items(), new.features.values(), strict=True)
@@ -53,6 +49,29 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
     ]
 
 
-def _written(ruler: Ruler, business: str) -> str:
-    head = f"# Money features measured on the accounts of {' '.join(business.split())}. Review it before a business file names it.\n"
-    return head + yaml.safe_dump(ruler.model_dump(mode="json"), sort_keys=False)
+def require_new(out: Path) -> None:
+    """Makes sure that no file is written over.
+
+    Raises:
+        ConfigurationError: it exists already.
+    """
+    if out.exists():
+        raise ConfigurationError(f"{out}: the file exists. Nothing was written. Name another, or take it away.")
+
+
+def write_ruler(ruler: Ruler, out: Path, origin: str) -> None:
+    """Writes a ruler for people to review.
+
+    Args:
+        ruler: the ruler.
+        out: the file.
+        origin: a sentence on where its numbers come from.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+    """
+    head = f"# {' '.join(origin.split())} Review it before a business file names it.\n"
+    try:
+        out.write_text(head + yaml.safe_dump(ruler.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{out}: it cannot be written: {error.strerror}. Name another file.") from error

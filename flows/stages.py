@@ -348,6 +348,14 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
+def facts_and_features(run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What verdicts are made of, of each account x line; nothing is judged or published."""
+    for stage in STAGES[: STAGES.index(features) + 1]:
+        stage(run)
+    with _work(run) as con:
+        return con.sql("select * from verdict_facts").pl(), con.sql("select * from account_features").pl()
+
+
 def tidy(run: Run) -> None:
     """Takes away the run's working data, and all but the latest runs."""
     state.tidy(run.folder)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.backfill import Backfill, Replayed, replay
+from flows.calibration import Calibrated
 from flows.check import Checked
 from flows.compare import Comparison
 from flows.explain import Explanation
@@ -229,6 +230,42 @@ def print_fitted(changes: Sequence[Change], out: Path) -> None:
     console.print(table)
     console.print(
         f"Written to {out}. No run uses it until a business file names it: review it, then set scoring: {out}"
+    )
+
+
+def print_calibrated(found: Calibrated, out: Path, as_json: bool) -> None:
+    """Prints what labels made of a ruler, and how good its scores are before and after."""
+    calibration = found.calibration
+    if as_json:
+        told = asdict(calibration) | {"ruler": calibration.ruler.model_dump(mode="json")}
+        print(json.dumps(asdict(found) | {"calibration": told}, default=str))
+        return
+    days = "one day" if found.days == 1 else f"{found.days} days"
+    console.print(
+        f"{calibration.labels:,} labels of {days} count: {calibration.clients:,} clients, "
+        f"{calibration.labels - calibration.clients:,} customers; {found.undecided:,} undecided (3) were left out."
+    )
+    for sentence in found.unmet:
+        console.print(sentence)
+    by = (
+        f"those after {calibration.later_than}, by a fit to the earlier ones"
+        if calibration.later_than
+        else "each fifth by a fit to the others, since all are too close in time to tell of later ones"
+    )
+    console.print(f"How good the score is as a probability, on {calibration.measured_on:,} labels ({by}):\n")
+    table = Table("", "as it is", "calibrated", box=None, pad_edge=False)
+    for name in ("brier", "log_loss", "auc"):
+        table.add_row(name, *(f"{getattr(each, name):.3f}" for each in (calibration.before, calibration.after)))
+    console.print(table)
+    listed = Table("calibrated score", "labels", "mean score", "clients", box=None, pad_edge=False)
+    for each in calibration.after.reliability:
+        listed.add_row(
+            f"from {each.least:.0f}", f"{each.labels:,}", f"{each.mean_score:.0f}", f"{each.client_share:.0%}"
+        )
+    console.print(listed)
+    console.print(
+        f"\nWritten to {out}. No run uses it until a business file names it: review it, see with rapport compare --against {out} who "
+        f"would move, then set scoring: {out}"
     )
 
 

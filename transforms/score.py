@@ -16,6 +16,11 @@ def contributions(ruler: Ruler) -> list[pl.Expr]:
     return [_contribution(name, gauge).alias(contribution(name)) for name, gauge in ruler.features.items()]
 
 
+def readings(ruler: Ruler) -> list[pl.Expr]:
+    """How many steps from neutral each feature of the ruler reads, -2 to 2; an unknown one reads 0."""
+    return [_reading(name, gauge).alias(name) for name, gauge in ruler.features.items()]
+
+
 def contribution(name: str) -> str:
     """Name of the column that holds what a feature adds to the log-odds."""
     return f"{name}_contribution"
@@ -60,9 +65,13 @@ def log_odds_at(score: float) -> float:
 
 
 def _contribution(name: str, gauge: Gauge) -> pl.Expr:
+    return gauge.weight * _reading(name, gauge)
+
+
+def _reading(name: str, gauge: Gauge) -> pl.Expr:
     # Polars divides one row by a constant, but multiplies several by its inverse, which can differ in the last bit
     reading = (pl.col(name).cast(pl.Float64) - gauge.neutral) * (1 / gauge.scale)
-    return gauge.weight * reading.clip(-REACH, REACH).fill_null(0.0)
+    return reading.clip(-REACH, REACH).fill_null(0.0)
 
 
 def _points(ruler: Ruler, dimension: str) -> pl.Expr:
