@@ -137,7 +137,8 @@ def calibrated_ruler(labelled: pl.DataFrame, ruler: Ruler, as_of: date) -> Calib
     labelled = labelled.select("labelled_on", "is_client", *readings(ruler))
     labelled = labelled.sort(labelled.columns)
     rows = _Labelled(
-        labelled.select(list(ruler.features)).to_numpy().astype(np.float64), labelled["is_client"].cast(pl.Float64).to_numpy()
+        labelled.select(list(ruler.features)).to_numpy().astype(np.float64),
+        labelled["is_client"].cast(pl.Float64).to_numpy(),
     )
     before = _Line(ruler.base, np.array([gauge.weight for gauge in ruler.features.values()]))
     ridge = _best_ridge(rows, before)
