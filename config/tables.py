@@ -98,7 +98,8 @@ ACCOUNT_SEGMENTS: Table = (
         "reasons",
         "VARCHAR",
         "text",
-        "the largest contributions each way, and what would flip the verdict; of an account as a whole, those of its leading line",
+        "the largest contributions each way, and what would flip the verdict; of an account as a whole, those of its leading line, "
+        "and which other line would keep it a client",
         True,
     ),
     *_POINTS,

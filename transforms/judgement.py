@@ -9,7 +9,7 @@ import polars as pl
 from config.catalogue import DIMENSIONS
 from config.scoring import Ruler
 from transforms.holding import NO_OVERRIDES, NO_STANDINGS, STANDING, held
-from transforms.reasons import PLACES, SIDES, flips, reasons, told
+from transforms.reasons import PLACES, SIDES, flips, reasons, told, told_of_the_whole
 from transforms.score import scores
 from transforms.transitions import with_history
 from transforms.verdicts import WHOLE, raw_verdicts, rolled_up, with_stages
@@ -76,7 +76,8 @@ def judgement(
         statistics["personal_contacts_12m"],
         revenue_12m=pl.col("revenue_12m").fill_null(0),
     ).select(COLUMNS)
-    whole = with_history(rolled_up(lines), standings.filter(pl.col("line") == WHOLE), as_of).select(COLUMNS)
+    whole = rolled_up(lines).with_columns(told_of_the_whole())
+    whole = with_history(whole, standings.filter(pl.col("line") == WHOLE), as_of).select(COLUMNS)
     return Judgement(pl.concat([lines, whole]), _reason_counts(why, lines))
 
 

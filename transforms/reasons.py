@@ -156,3 +156,9 @@ def told(reasons: pl.DataFrame, flips: pl.Series, held: pl.DataFrame) -> pl.Seri
         .select(pl.format("For client: {}. Against: {}.{}", said["for"], said["against"], change).alias("reasons"))
         .to_series()
     )
+
+
+def told_of_the_whole() -> pl.Expr:
+    """The `reasons` of an account as a whole: those of its leading line, and the line that keeps it a client besides (`kept_by`)."""
+    kept = pl.format("{} By its line {} it would stay a client.", "reasons", "kept_by")
+    return pl.coalesce(kept, "reasons").alias("reasons")

@@ -113,17 +113,16 @@ def _treatment() -> pl.Expr:
 def rolled_up(lines: pl.DataFrame) -> pl.DataFrame:
     """The account as a whole, `line = '*'`: it has the verdict of its leading line.
 
-    Lines that matter have at least 10 % of the account's revenue of the window, or of its personal contacts in it
-    (all lines, where none
-    has either). Among them a client line leads before a customer line before a prospect, then the higher score, then
-    the name of the line.
+    Lines that matter have at least 10 % of the account's revenue of the window, or of its personal contacts in it (all lines,
+    where none has either). Among them a client line leads before a customer line before a prospect, then the higher score,
+    then the name of the line.
 
     Args:
         lines: one row per account x line with `segment`, `score`, `revenue_12m` and `personal_contacts_12m`.
 
     Returns:
         One row per account, its columns those of the leading line but for `line` and `revenue_12m`, the sum over all
-        lines.
+        lines; and `kept_by`, the next client line that matters, which keeps the account a client where the leading one is not.
     """
     revenue = pl.col("revenue_12m").clip(0).fill_null(0)
     order = pl.col("segment").replace_strict({"client": 0, "customer": 1, "prospect": 2}, return_dtype=pl.Int8)
@@ -137,11 +136,18 @@ def rolled_up(lines: pl.DataFrame) -> pl.DataFrame:
             account_revenue=pl.col("revenue_12m").sum().over("account"),
         )
         .sort("account", "is_minor", "segment_order", pl.col("score").neg(), "line")
+        .with_columns(kept_by=pl.when(_is_a_clients().shift(-1)).then(pl.col("line").shift(-1)))
         .unique("account", keep="first", maintain_order=True)
         .sort("row")
     )
     leading = lines[ranked["row"]]
-    return leading.with_columns(line=pl.lit(WHOLE), revenue_12m=ranked["account_revenue"])
+    return leading.with_columns(ranked["kept_by"], line=pl.lit(WHOLE), revenue_12m=ranked["account_revenue"])
+
+
+def _is_a_clients() -> pl.Expr:
+    """Whether a line that matters is a client's, and not the first of its account."""
+    is_first = pl.col("account").ne_missing(pl.col("account").shift(1))
+    return ~is_first & ~pl.col("is_minor") & (pl.col("segment_order") == 0)
 
 
 def _has_tenth(amount: pl.Expr) -> pl.Expr:

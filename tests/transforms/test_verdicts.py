@@ -9,7 +9,7 @@ import pytest
 from tests.frames import feature_frame, statistic_frame
 from tests.rulers import ruler
 from transforms.holding import NO_OVERRIDES, NO_STANDINGS
-from transforms.judgement import held_verdicts
+from transforms.judgement import held_verdicts, judgement
 from transforms.verdicts import TREATMENTS, rolled_up
 
 AS_OF = date(2026, 3, 31)
@@ -216,4 +216,48 @@ def test_the_account_has_the_revenue_of_all_its_lines_and_all_else_of_the_leadin
         "score": 80,
         "revenue_12m": Decimal("8.25"),
         "personal_contacts_12m": 4,
+        "kept_by": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("others", "line"),
+    [
+        ([("shop", "client", 70, "10", 1)], "shop"),
+        ([("shop", "client", 70, "20", 1), ("web", "client", 75, "20", 1)], "web"),
+        ([("shop", "client", 70, "1", 0)], None),
+        ([("shop", "customer", 40, "10", 1)], None),
+        ([], None),
+    ],
+)
+def test_another_client_line_that_matters_would_keep_the_account_a_client(others, line):
+    assert whole(("law", "client", 80, "90", 9), *others)["kept_by"] == line
+
+
+@pytest.mark.parametrize(("score", "end"), [(90, " By its line shop it would stay a client."), (40, "")])
+def test_the_reasons_of_the_whole_say_which_other_line_keeps_it_a_client(score, end):
+    scale = ruler(enter=60, satisfaction=(3.0, 0.5, 0.25), referrals=(1.0, 0.0, 1.0))
+    ordered = {"occasions": 9, "first_order_on": ago(500), "last_order_on": ago(5)}
+    facts = statistic_frame({"line": "law"} | ordered, {"line": "shop"} | ordered)
+    known = {"order_days": 9, "revenue_12m": 50}
+    features = feature_frame(
+        {"line": "law", "satisfaction": 0.95} | known, {"line": "shop", "satisfaction": score / 100} | known
+    ).with_columns(as_of=pl.lit(AS_OF))
+    found = judgement(features, facts, scale, AS_OF, "USD").verdicts
+    told = {row["line"]: row["reasons"] for row in found.to_dicts()}
+    assert told["*"] == told["law"] + end
+    assert "Would be a customer if" in told["law"]
+
+
+def test_what_keeps_an_account_is_a_line_of_its_own():
+    lines = pl.DataFrame(
+        {
+            "account_id": ["A", "B"],
+            "line": ["law", "shop"],
+            "segment": ["client", "client"],
+            "score": [80.0, 70.0],
+            "revenue_12m": [Decimal(10), Decimal(10)],
+            "personal_contacts_12m": [1, 1],
+        }
+    )
+    assert rolled_up(lines)["kept_by"].to_list() == [None, None]

@@ -53,6 +53,11 @@ def test_every_account_has_the_verdict_of_its_leading_line(con, drawn: Drawn):
             for (owner, line), history in found.items()
             if owner == account
         }
-        leading = segments[account, oracle.leading_line(lines)]
+        leads = oracle.leading_line(lines)
+        leading = segments[account, leads]
         revenue = sum(row["revenue_12m"] for row in lines.values())
-        assert segments[account, "*"] == leading | NOT_HELD | {"line": "*", "revenue_12m": revenue}
+        without = oracle.leading_line(lines | {leads: lines[leads] | {"segment": "prospect", "score": -1.0}})
+        keeps = without != leads and segments[account, without]["segment"] == "client"
+        kept = f" By its line {without} it would stay a client." * keeps
+        whole = {"line": "*", "revenue_12m": revenue, "reasons": leading["reasons"] + kept}
+        assert segments[account, "*"] == leading | NOT_HELD | whole
