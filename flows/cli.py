@@ -190,6 +190,19 @@ def calibrate(
 
 
 @app.command()
+def doctor(config: Config = None, json: Json = False) -> None:
+    """Look at versions, locks, room on the disk, landed batches, state and warehouse; changes nothing."""
+    from config.settings import load
+    from flows.doctor import examination
+    from flows.terminal import print_examination
+
+    found = examination(load(_business_file(config)))
+    print_examination(found, json)
+    if not all(each.is_well for each in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def serve(
     config: Annotated[
         Path | None, typer.Option("--config", help="The business file; without it, those that prefect.yaml names.")

@@ -48,9 +48,18 @@ def held(lock: Path, what: str, run_id: str, started_at: datetime, wait_seconds:
             file.truncate(0)
 
 
-def _taken(descriptor: int) -> bool:
+def holder(lock: Path) -> str:
+    """Who holds a lock, in brackets; empty where nobody does."""
+    if not lock.exists() or not lock.read_text(encoding="utf-8"):
+        return ""
+    with lock.open(encoding="utf-8") as file:
+        # what a holder wrote that was killed stands there still
+        return "" if _taken(file.fileno(), fcntl.LOCK_SH) else _holder(lock)
+
+
+def _taken(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

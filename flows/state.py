@@ -64,14 +64,13 @@ def prepare(business: Business, folder: Path, wanted: Sequence[Batch], merges: S
     """
     folder.mkdir(parents=True, exist_ok=True)
     tidy(folder)
-    made_of = _made_of(business, merges)
-    why = anew or _unfit(business, made_of)
+    why = anew or why_anew(business, merges)
     files = [batch.path(business.state / "landed") for batch in wanted if why]
     landed = sum(file.stat().st_size for file in files if file.exists())
     require_room(folder, SWOLLEN * landed, "a state made anew, with what is sorted on the way,")
     if why:
         with duckdb.connect(folder / FILE) as con:
-            con.execute("create table made_of as select $hash as hash", {"hash": made_of})
+            con.execute("create table made_of as select $hash as hash", {"hash": _made_of(business, merges)})
             con.execute("create table batches (role varchar, source varchar, batch varchar, delivered_at timestamp)")
             con.execute("create table reduced (name varchar, as_of date)")
             con.execute("create table due (name varchar, account_id varchar, line varchar)")
@@ -182,8 +181,12 @@ def _file(business: Business, folder: Path) -> Path:
     return (business.state if is_night(folder) else folder) / FILE
 
 
-def _unfit(business: Business, made_of: str) -> str:
-    """Why the state cannot be added to; empty where it can.
+def why_anew(business: Business, merges: Sequence[Merge]) -> str:
+    """Why the state cannot be added to and has to be made anew; empty where it can.
+
+    Args:
+        business: the business.
+        merges: the merges of accounts that count.
 
     Raises:
         Busy: another program has it open.
@@ -199,7 +202,11 @@ def _unfit(business: Business, made_of: str) -> str:
                 f"state {business.state / FILE}: another program has it open. Nothing was changed. Close it, and run again."
             ) from error
         return "it could not be read"
-    return "" if found == [(made_of,)] else "the configuration, the merges of accounts or Rapport changed"
+    return (
+        ""
+        if found == [(_made_of(business, merges),)]
+        else "the configuration, the merges of accounts or Rapport changed"
+    )
 
 
 def _made_of(business: Business, merges: Sequence[Merge]) -> str:

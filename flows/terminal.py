@@ -15,6 +15,7 @@ from flows.backfill import Backfill, Replayed, replay
 from flows.calibration import Calibrated
 from flows.check import Checked
 from flows.compare import Comparison
+from flows.doctor import Finding
 from flows.explain import Explanation
 from flows.report import Report, report
 from flows.rulers import Change
@@ -267,6 +268,16 @@ def print_calibrated(found: Calibrated, out: Path, as_json: bool) -> None:
         f"\nWritten to {out}. No run uses it until a business file names it: review it, see with rapport compare --against {out} who "
         f"would move, then set scoring: {out}"
     )
+
+
+def print_examination(found: Sequence[Finding], as_json: bool) -> None:
+    """Prints what was found between runs, line by line."""
+    if as_json:
+        print(json.dumps([asdict(each) for each in found]))
+        return
+    for each in found:
+        mark = ("ok", "green") if each.is_well else ("look", "yellow")
+        console.print(Text.assemble(mark, printable(f" {each.what}: {each.found}")))
 
 
 def print_checks(path: Path, found: Sequence[Checked], as_json: bool) -> None:

@@ -238,7 +238,7 @@ def as_publisher(live_path: Path, run_id: str, started_at: datetime, wait_second
     """
     with faults_explained(live_path):
         live_path.parent.mkdir(parents=True, exist_ok=True)
-        with held(_beside(live_path, ".lock"), "the warehouse", run_id, started_at, wait_seconds):
+        with held(lock_file(live_path), "the warehouse", run_id, started_at, wait_seconds):
             _clear(live_path)
             _disown_unusable_wal(live_path)
             yield
@@ -365,6 +365,11 @@ def has_ledger(con: duckdb.DuckDBPyConnection) -> bool:
     except duckdb.CatalogException:
         return False
     return True
+
+
+def lock_file(path: Path) -> Path:
+    """The file that says who publishes."""
+    return _beside(path.resolve(), ".lock")
 
 
 def _beside(path: Path, suffix: str) -> Path:
