@@ -8,15 +8,17 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from config.errors import ConfigurationError, WarehouseError
+from config.errors import ConfigurationError, RapportError, WarehouseError
 from config.nearest import did_you_mean
+from config.rules import FIRST_DAY
+from config.scoring import Ruler
 from config.settings import Business
 from flows.postgres_warehouse import up_to_date
 from flows.rulers import require_new, write_ruler
 from flows.runs import at_work, new_run
 from flows.stages import facts_and_features
 from flows.warehouse import live, opened, place
-from transforms.calibration import LEAST_LABELS, LEAST_OF_EACH, Calibration, calibrated_ruler
+from transforms.calibration import LEAST_ACCOUNTS, LEAST_OF_EACH, Calibration, calibrated_ruler
 from transforms.names import named
 
 COLUMNS = ("account_id", "line", "label", "labelled_on")
@@ -35,12 +37,14 @@ class Calibrated:
         days: how many days the labels are of.
         undecided: labels of 3.
         unmet: sentences on labels that could not be used.
+        doubts: sentences on what speaks against using the ruler.
     """
 
     calibration: Calibration
     days: int
     undecided: int
     unmet: tuple[str, ...]
+    doubts: tuple[str, ...]
 
 
 def calibrate(business: Business, labels: Path, out: Path) -> Calibrated:
@@ -71,72 +75,86 @@ def calibrate(business: Business, labels: Path, out: Path) -> Calibrated:
             f"{labels}: the labels are of {len(days)} days, and each takes the time of a night. Nothing was written. Give those of a month "
             f"or quarter one day, {MOST_DAYS} days at most."
         )
-    known = pl.concat(_features(business, path, days, last_day))
+    known = pl.concat(_features(business, labels, path, days, last_day))
     found, unmet = _matched(labels, given, known)
     _require_enough(labels, found, unmet)
     calibration = calibrated_ruler(found, business.ruler, last_day)
-    write_ruler(
-        calibration.ruler,
-        out,
-        f"Base and weights fitted to {calibration.labels:,} labelled accounts of {business.business}.",
-    )
+    origin = f"Base and weights fitted to {calibration.labels:,} labels of accounts of {business.business}."
+    write_ruler(calibration.ruler, out, origin)
     undecided = given.filter(pl.col("label") == "3").height
-    return Calibrated(calibration, len(days), undecided, tuple(unmet))
+    return Calibrated(calibration, len(days), undecided, tuple(unmet), tuple(_doubts(calibration, business.ruler)))
 
 
-def _features(business: Business, path: Path, days: list[date], last_day: date) -> Iterator[pl.DataFrame]:
+def _features(business: Business, labels: Path, path: Path, days: list[date], last_day: date) -> Iterator[pl.DataFrame]:
     """The features of each account line as of each day: those published, or of an earlier day as a dry run gives them."""
     for day in days:
         if day == last_day:
             with opened(path) as con:
                 known = con.sql("select * from rapport.account_features").pl()
         else:
-            run = new_run(business, as_of=day, dry_run=True)
-            with at_work(run):
-                _, known = facts_and_features(run)
+            try:
+                run = new_run(business, as_of=day, dry_run=True)
+                with at_work(run):
+                    _, known = facts_and_features(run)
+            except RapportError as error:
+                raise type(error)(f"{labels}: features of {day}, for labels of that day: {error}") from error
         yield known.with_columns(labelled_on=pl.lit(day))
 
 
 def _read(labels: Path, last_day: date) -> pl.DataFrame:
     """The labels: account_id, line (NULL where not given), label, labelled_on; each once."""
-    try:
-        read = pl.read_csv(labels, infer_schema=False)
-    except (OSError, PolarsError) as error:
+    read = _as_text(labels)
+    missing = next((column for column in REQUIRED if column not in read.columns), None)
+    if missing:
+        near = did_you_mean(missing, read.columns)
         raise ConfigurationError(
-            f"{labels}: it cannot be read as CSV ({str(error).splitlines()[0]}). Nothing was written. Correct the file or its path."
-        ) from error
-    for column in REQUIRED:
-        if column not in read.columns:
-            raise ConfigurationError(
-                f"{labels}: there is no column {column}.{did_you_mean(column, read.columns)} Nothing was written. Name the columns "
-                f"{', '.join(COLUMNS)}; line and labelled_on may be left out."
-            )
+            f"{labels}: there is no column {missing}.{near} Nothing was written. Name the columns {', '.join(COLUMNS)}; line and "
+            "labelled_on may be left out."
+        )
     given = read.select(
         pl.col(column).str.strip_chars().replace("", None)
         if column in read.columns
         else pl.lit(None, pl.String).alias(column)
         for column in COLUMNS
-    ).unique(maintain_order=True)
-    _refuse(labels, given, pl.col("account_id").is_null(), "have no account")
-    _refuse(labels, given, pl.col("label").is_in(LABELS).not_().fill_null(True), "are not 1, 2, 3, 4 or 5")
-    day = pl.col("labelled_on").str.to_date("%Y-%m-%d", strict=False)
-    _refuse(
-        labels,
-        given,
-        pl.col("labelled_on").is_not_null() & day.is_null(),
-        "have a labelled_on that is no day such as 2025-06-30",
     )
+    given = given.filter(~pl.all_horizontal(pl.all().is_null())).unique(maintain_order=True)
+    if given.is_empty():
+        raise ConfigurationError(f"{labels}: there are no labels. Nothing was written. Add them.")
+    _refuse(labels, given, pl.col("account_id").is_null(), "have no account", "label")
+    _refuse(labels, given, pl.col("label").is_in(LABELS).not_().fill_null(True), "are not 1, 2, 3, 4 or 5", "label")
+    day = pl.col("labelled_on").str.to_date("%Y-%m-%d", strict=False)
+    is_none = pl.col("labelled_on").is_not_null() & (day.is_null() | (day < date.fromisoformat(FIRST_DAY)))
+    _refuse(labels, given, is_none, "have a labelled_on that is no day such as 2025-06-30", "labelled_on")
     given = given.with_columns(labelled_on=day.fill_null(last_day))
-    _refuse(labels, given, pl.col("labelled_on") > last_day, f"are of a day after {last_day}, the last one published")
+    late = pl.col("labelled_on") > last_day
+    _refuse(labels, given, late, f"are of a day after {last_day}, the last one published", "labelled_on")
     return given
 
 
-def _refuse(labels: Path, given: pl.DataFrame, wrong: pl.Expr, what: str) -> None:
+def _as_text(labels: Path) -> pl.DataFrame:
+    """The columns of the file, their names in small letters, all values as text."""
+    if not labels.is_file():
+        raise ConfigurationError(f"{labels}: there is no such file. Nothing was written. Correct its path.")
+    try:
+        read = pl.read_csv(labels, infer_schema=False)
+    except PolarsError as error:
+        raise ConfigurationError(
+            f"{labels}: it cannot be read as CSV ({str(error).splitlines()[0]}). Nothing was written. Save it as CSV in UTF-8, with a "
+            "first line of column names and as many values in each line."
+        ) from error
+    separators = [each for each in (";", "\t") if read.width == 1 and each in read.columns[0]]
+    if separators:
+        read = pl.read_csv(labels, infer_schema=False, separator=separators[0])
+    return read.rename(lambda name: name.strip().lower())
+
+
+def _refuse(labels: Path, given: pl.DataFrame, wrong: pl.Expr, what: str, column: str) -> None:
     found = given.filter(wrong)
     if found.height:
-        accounts = named(found["account_id"].fill_null("(none)").to_list())
+        accounts = named(found["account_id"].fill_null("(none)").unique(maintain_order=True).to_list())
         raise ConfigurationError(
-            f"{labels}: {found.height:,} labels {what}: {accounts}. Nothing was written. Correct them."
+            f"{labels}: {found.height:,} labels {what}, the first with {column} {str(found[column][0])!r}: {accounts}. "
+            "Nothing was written. Correct them."
         )
 
 
@@ -150,7 +168,7 @@ def _matched(labels: Path, given: pl.DataFrame, known: pl.DataFrame) -> tuple[pl
     )
     placed = placed.unique(maintain_order=True)
     contradicts = pl.len().over("account_id", "line", "labelled_on") > 1
-    _refuse(labels, placed, contradicts, "contradict another of the same account, line and day")
+    _refuse(labels, placed, contradicts, "contradict another of the same account, line and day", "label")
     decided = placed.filter(pl.col("label") != "3")
     found = decided.join(known, on=["account_id", "line", "labelled_on"], how="left").with_columns(
         is_client=pl.col("label").is_in(["4", "5"]),
@@ -159,7 +177,7 @@ def _matched(labels: Path, given: pl.DataFrame, known: pl.DataFrame) -> tuple[pl
         .when(pl.col("line").is_null())
         .then(pl.lit("name no line, and their account has several"))
         .when(pl.col("as_of").is_null())
-        .then(pl.lit("are of a line that their account had not on the day"))
+        .then(pl.format("are of a line {} that their account had not on the day", "line"))
         .when(pl.col("order_days").is_null())
         .then(pl.lit("are of prospects, whose verdict does not rest on the score")),
     )
@@ -169,15 +187,27 @@ def _matched(labels: Path, given: pl.DataFrame, known: pl.DataFrame) -> tuple[pl
 
 
 def _require_enough(labels: Path, found: pl.DataFrame, unmet: Sequence[str]) -> None:
-    clients = found["is_client"].sum()
-    customers = found.height - clients
-    if found.height < LEAST_LABELS or min(clients, customers) < LEAST_OF_EACH:
+    clients, customers = (found.filter(kind)["account_id"].n_unique() for kind in ("is_client", ~pl.col("is_client")))
+    if found["account_id"].n_unique() < LEAST_ACCOUNTS or min(clients, customers) < LEAST_OF_EACH:
         raise ConfigurationError(
             "\n".join(
                 [
-                    f"{labels}: {clients:,} labels say client (4 and 5) and {customers:,} customer (1 and 2); it takes {LEAST_LABELS}, and "
-                    f"{LEAST_OF_EACH} of each. Nothing was written. Label more accounts.",
+                    f"{labels}: of {clients:,} accounts labels say client (4 and 5), of {customers:,} customer (1 and 2); it takes "
+                    f"{LEAST_ACCOUNTS}, and {LEAST_OF_EACH} of each. Nothing was written. "
+                    f"{'Correct those that were left out, or label' if unmet else 'Label'} more accounts.",
                     *unmet,
                 ]
             )
         )
+
+
+def _doubts(calibration: Calibration, ruler: Ruler) -> Iterator[str]:
+    before, after = calibration.before, calibration.after
+    if before.auc < 0.5:
+        yield "The score as it is speaks against the labels. Is 5 a client in this file, and 1 a customer?"
+    if after.log_loss >= before.log_loss:
+        yield "The calibrated score is no better than the score as it is, on labels that it has not seen: keep the ruler."
+    if ruler.origin == "calibrated":
+        yield "The ruler was calibrated before. Where these labels were among those, the score as it is looks better than it is."
+    if calibration.at_bound:
+        yield f"By these labels the weights of {', '.join(calibration.at_bound)} would change their sign; they count next to nothing."

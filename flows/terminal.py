@@ -243,15 +243,15 @@ def print_calibrated(found: Calibrated, out: Path, as_json: bool) -> None:
         return
     days = "one day" if found.days == 1 else f"{found.days} days"
     console.print(
-        f"{calibration.labels:,} labels of {days} count: {calibration.clients:,} clients, "
+        f"{calibration.labels:,} labels of {calibration.accounts:,} accounts and {days} count: {calibration.clients:,} clients, "
         f"{calibration.labels - calibration.clients:,} customers; {found.undecided:,} undecided (3) were left out."
     )
     for sentence in found.unmet:
         console.print(sentence)
     by = (
-        f"those after {calibration.later_than}, by a fit to the earlier ones"
+        f"those after {calibration.later_than} of accounts not labelled before, by a fit to the earlier ones"
         if calibration.later_than
-        else "each fifth by a fit to the others, since all are too close in time to tell of later ones"
+        else "each fifth of the accounts by a fit to the others"
     )
     console.print(f"How good the score is as a probability, on {calibration.measured_on:,} labels ({by}):\n")
     table = Table("", "as it is", "calibrated", box=None, pad_edge=False)
@@ -264,9 +264,12 @@ def print_calibrated(found: Calibrated, out: Path, as_json: bool) -> None:
             f"from {each.least:.0f}", f"{each.labels:,}", f"{each.mean_score:.0f}", f"{each.client_share:.0%}"
         )
     console.print(listed)
+    console.print()
+    for sentence in found.doubts:
+        console.print(sentence)
     console.print(
-        f"\nWritten to {out}. No run uses it until a business file names it: review it, see with rapport compare --against {out} who "
-        f"would move, then set scoring: {out}"
+        f"Written to {out}. No run uses it until a business file names it: review it, see with rapport compare --against {out} who "
+        "would move, then name it under scoring, by its path from the business file's directory."
     )
 
 

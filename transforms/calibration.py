@@ -4,9 +4,11 @@ The score is taken as the probability that an account is a client. The ruler's o
 it is drawn to (ridge), so that few labels change little.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 
 import numpy as np
 import polars as pl
@@ -18,17 +20,20 @@ from scipy.stats import rankdata
 from config.scoring import Ruler
 from transforms.score import readings
 
-LEAST_LABELS = 30
-"""For the base and one factor for all weights."""
-LEAST_LABELS_FOR_WEIGHTS = 100
+LEAST_ACCOUNTS = 30
 LEAST_OF_EACH = 10
-"""Clients, and customers, without which nothing can be told of the base."""
+"""Labelled accounts that are clients, and that are customers: with fewer nothing can be told."""
 LATER_SHARE = 0.2
+LEAST_OF_EACH_LATER = 5
 FOLDS = 5
-RIDGES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+RIDGES = (10.0, 30.0, 100.0, 300.0)
+WEAKER_RIDGES = (1.0, 3.0)
+"""From so many accounts on; with fewer, samples of labels on the simulated firm made other accounts worse."""
+LEAST_ACCOUNTS_FOR_WEAKER = 100
 LEAST_WEIGHT = 0.01
 BINS = 5
 DECIMALS = 3
+CALIBRATED = "-calibrated-"
 
 Array = NDArray[np.float64]
 
@@ -75,36 +80,41 @@ class Calibration:
         ruler: fitted on all labels, with a version of its own and the origin "calibrated".
         labels: account lines labelled client or customer.
         clients: these of them.
-        ridge: how strongly weights are drawn to those of the ruler before.
+        accounts: how many accounts they are of.
+        ridge: how strongly base and weights are drawn to those of the ruler before.
         measured_on: the labels that the qualities are of.
-        later_than: they are those after this day, by a fit on those up to it; None where all labels are of a day, and each
-            fifth is measured by a fit on the others.
+        later_than: they are those after this day of accounts without an earlier one, by a fit on those up to it; None where
+            that leaves too few, and each fifth of the accounts is measured by a fit on the others.
         before: the quality of the ruler as it was.
         after: that of the fit.
+        at_bound: features whose labels would turn their weight's sign, which is as small as it may be.
     """
 
     ruler: Ruler
     labels: int
     clients: int
+    accounts: int
     ridge: float
     measured_on: int
     later_than: date | None
     before: Quality
     after: Quality
+    at_bound: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _Labelled:
-    """Readings (labels x features) and whether each is a client (1.0 or 0.0)."""
+    """Readings (labels x features), whether each is a client (1.0 or 0.0), and a number of its account."""
 
     readings: Array
     truth: Array
+    accounts: NDArray[np.int64]
 
     def where(self, kept: NDArray[np.bool_]) -> "_Labelled":
-        return _Labelled(self.readings[kept], self.truth[kept])
+        return _Labelled(self.readings[kept], self.truth[kept], self.accounts[kept])
 
-    def has_both(self) -> bool:
-        return 0 < self.truth.sum() < len(self.truth)
+    def has_of_each(self, least: int) -> bool:
+        return all(len(np.unique(self.accounts[self.truth == kind])) >= least for kind in (0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -121,44 +131,52 @@ class _Line:
 def calibrated_ruler(labelled: pl.DataFrame, ruler: Ruler, as_of: date) -> Calibration:
     """The ruler with base and weights fitted to labels by penalised maximum likelihood.
 
-    From 30 labels on the base and one factor for all weights (a temperature) are fitted, from 100 on each weight. The penalty is
-    ridge / 2 times the sum of the squared differences to the weights of the ruler before; ridge is that of six which does best
-    on fifths left out. A weight keeps its sign: what speaks for a client does not come to speak against one.
+    The penalty is ridge / 2 times the sum of the squared differences to base and weights of the ruler before; ridge is that which
+    does best on fifths of the accounts left out, 10 at least under 100 accounts. A weight keeps its sign: what speaks for a client
+    does not come to speak against one.
 
     Args:
-        labelled: one row a label: the features of the account line as of the day of the label, `labelled_on`, and `is_client`. At least
-            30 rows, 10 of them clients and 10 not.
+        labelled: one row a label: `account_id`, the features of the account line as of the day of the label, `labelled_on`, and
+            `is_client`. Of at least 30 accounts, 10 with a client and 10 with a customer.
         ruler: the ruler to start from.
         as_of: the last day of a label, for the version.
 
     Returns:
-        The ruler and its quality on labels that the fit has not seen. The order of rows changes nothing.
+        The ruler and its quality on accounts that the fit has not seen. The order of rows and the names of accounts change nothing.
     """
-    labelled = labelled.select("labelled_on", "is_client", *readings(ruler))
-    labelled = labelled.sort(labelled.columns)
+    labelled = labelled.select("account_id", "labelled_on", "is_client", *readings(ruler))
+    labelled = labelled.sort(labelled.columns[1:])
+    accounts = labelled["account_id"].unique(maintain_order=True)
     rows = _Labelled(
         labelled.select(list(ruler.features)).to_numpy().astype(np.float64),
         labelled["is_client"].cast(pl.Float64).to_numpy(),
+        labelled["account_id"].replace_strict(accounts, range(len(accounts)), return_dtype=pl.Int64).to_numpy(),
     )
     before = _Line(ruler.base, np.array([gauge.weight for gauge in ruler.features.values()]))
-    ridge = _best_ridge(rows, before)
-    later_than = _later_than(labelled["labelled_on"], rows)
+    ridges = RIDGES if len(accounts) < LEAST_ACCOUNTS_FOR_WEAKER else (*WEAKER_RIDGES, *RIDGES)
+    ridge = _best_ridge(rows, before, ridges)
+    fitted = _fit(rows, before, ridge)
+    later_than, seen = _later(labelled["labelled_on"], rows)
     if later_than is None:
-        seen = np.ones(len(rows.truth), bool)
-        log_odds = _left_out(rows, before, ridge)
+        log_odds = _left_out(rows, before, ridges)
     else:
-        seen = (labelled["labelled_on"] > later_than).to_numpy()
-        earlier = rows.where(~seen)
-        log_odds = _fit(earlier, before, _best_ridge(earlier, before)).log_odds(rows.readings[seen])
+        earlier = rows.where((labelled["labelled_on"] <= later_than).to_numpy())
+        log_odds = _fit(earlier, before, _best_ridge(earlier, before, ridges)).log_odds(rows.readings[seen])
     return Calibration(
-        ruler=_with(ruler, _fit(rows, before, ridge), as_of),
+        ruler=_with(ruler, fitted, as_of),
         labels=len(rows.truth),
         clients=int(rows.truth.sum()),
+        accounts=len(accounts),
         ridge=ridge,
         measured_on=int(seen.sum()),
         later_than=later_than,
         before=quality(before.log_odds(rows.readings[seen]), rows.truth[seen]),
         after=quality(log_odds, rows.truth[seen]),
+        at_bound=tuple(
+            name
+            for name, weight, least in zip(ruler.features, fitted.weights, _least(before), strict=True)
+            if abs(weight) <= least * (1 + 1e-9)
+        ),
     )
 
 
@@ -198,75 +216,95 @@ def _loss(log_odds: Array, truth: Array) -> float:
     return float(-np.mean(np.where(truth == 1, log_expit(log_odds), log_expit(-log_odds))))
 
 
-def _later_than(days: pl.Series, rows: _Labelled) -> date | None:
-    """The day after which the latest fifth of the labels is, or a little more; None where either side would lack a kind."""
+def _later(days: pl.Series, rows: _Labelled) -> tuple[date | None, NDArray[np.bool_]]:
+    """The day after which the latest fifth of the labels is, or a little more, and which of them are of accounts not labelled before.
+
+    None and all of them, where that leaves too few on either side.
+    """
     for day in sorted(days.unique(), reverse=True)[1:]:
         later = (days > day).to_numpy()
-        if later.mean() >= LATER_SHARE and rows.where(later).has_both():
-            earlier = rows.where(~later)
-            return day if earlier.has_both() and len(earlier.truth) >= LEAST_LABELS else None
-    return None
+        if later.mean() < LATER_SHARE:
+            continue
+        unseen = later & ~np.isin(rows.accounts, rows.accounts[~later])
+        if rows.where(~later).has_of_each(LEAST_OF_EACH) and rows.where(unseen).has_of_each(LEAST_OF_EACH_LATER):
+            return day, unseen
+        break
+    return None, np.ones(len(rows.truth), bool)
 
 
-def _best_ridge(rows: _Labelled, before: _Line) -> float:
-    """The ridge with the least loss on fifths left out; of equals the stronger."""
-    return min(reversed(RIDGES), key=lambda ridge: round(_loss(_left_out(rows, before, ridge), rows.truth), 6))
-
-
-def _left_out(rows: _Labelled, before: _Line, ridge: float) -> Array:
-    """The log-odds of each row by a fit on the four fifths that it does not belong to, clients and customers spread evenly."""
-    fold = np.empty(len(rows.truth), int)
-    for kind in (0.0, 1.0):
-        (places,) = np.nonzero(rows.truth == kind)
-        fold[places[np.argsort(before.log_odds(rows.readings[places]), kind="stable")]] = np.arange(len(places)) % FOLDS
-    log_odds = np.empty(len(rows.truth))
+def _left_out(rows: _Labelled, before: _Line, ridges: Sequence[float]) -> Array:
+    """The log-odds of each row by a fit, and a ridge chosen, on the four fifths of accounts that its own does not belong to."""
+    fold, log_odds = _folds(rows, before), np.empty(len(rows.truth))
     for number in range(FOLDS):
         out = fold == number
-        log_odds[out] = _fit(rows.where(~out), before, ridge).log_odds(rows.readings[out])
+        others = rows.where(~out)
+        log_odds[out] = _fit(others, before, _best_ridge(others, before, ridges)).log_odds(rows.readings[out])
     return log_odds
+
+
+def _best_ridge(rows: _Labelled, before: _Line, ridges: Sequence[float]) -> float:
+    """The ridge with the least loss on fifths of the accounts left out; of equals the stronger."""
+    fold = _folds(rows, before)
+    losses = {}
+    for ridge in reversed(ridges):
+        log_odds = np.empty(len(rows.truth))
+        for number in range(FOLDS):
+            out = fold == number
+            log_odds[out] = _fit(rows.where(~out), before, ridge).log_odds(rows.readings[out])
+        losses[ridge] = round(_loss(log_odds, rows.truth), 6)
+    return min(losses, key=lambda ridge: losses[ridge])
+
+
+def _folds(rows: _Labelled, before: _Line) -> NDArray[np.int64]:
+    """A fifth for each row, all of an account in one; accounts of like truth and score are spread evenly."""
+    accounts, places = np.unique(rows.accounts, return_inverse=True)
+    clients, score = np.zeros(len(accounts)), np.zeros(len(accounts))
+    np.maximum.at(clients, places, rows.truth)
+    np.add.at(score, places, before.log_odds(rows.readings) / np.bincount(places)[places])
+    dealt = np.empty(len(accounts), int)
+    dealt[np.lexsort((score, clients))] = np.arange(len(accounts)) % FOLDS
+    return dealt[places]
 
 
 def _fit(rows: _Labelled, before: _Line, ridge: float) -> _Line:
     """The base and weights of the greatest penalised likelihood."""
-    if len(rows.truth) < LEAST_LABELS_FOR_WEIGHTS:
-        along = _Labelled(rows.readings @ before.weights[:, None], rows.truth)
-        # a step along the weights is as far as it moves them
-        stretched = _climb(along, _Line(before.base, np.ones(1)), ridge * float(before.weights @ before.weights))
-        return _Line(stretched.base, stretched.weights[0] * before.weights)
-    return _climb(rows, before, ridge)
-
-
-def _climb(rows: _Labelled, before: _Line, ridge: float) -> _Line:
-    signs = np.sign(before.weights)
+    start = np.concatenate([[before.base], before.weights])
 
     def loss(values: Array) -> tuple[float, Array]:
-        base, weights = values[0], values[1:]
-        log_odds = base + rows.readings @ weights
-        away = weights - before.weights
+        log_odds = values[0] + rows.readings @ values[1:]
+        away = values - start
         missed = expit(log_odds) - rows.truth
         total = _loss(log_odds, rows.truth) * len(rows.truth) + ridge / 2 * float(away @ away)
-        return total, np.concatenate([[missed.sum()], rows.readings.T @ missed + ridge * away])
+        return total, np.concatenate([[missed.sum()], rows.readings.T @ missed]) + ridge * away
 
+    bounds = [
+        (least, None) if weight > 0 else (None, -least)
+        for weight, least in zip(before.weights, _least(before), strict=True)
+    ]
     found = minimize(
         loss,
-        np.concatenate([[before.base], before.weights]),
+        start,
         jac=True,
         method="L-BFGS-B",
-        bounds=[
-            (None, None),
-            *((LEAST_WEIGHT, None) if sign > 0 else (None, -LEAST_WEIGHT) for sign in signs),
-        ],
+        bounds=[(None, None), *bounds],
         options={"ftol": 1e-12, "gtol": 1e-8, "maxiter": 1000},
     )
     return _Line(float(found.x[0]), found.x[1:])
 
 
+def _least(before: _Line) -> Array:
+    """How small each weight may become."""
+    return np.minimum(LEAST_WEIGHT, np.abs(before.weights))
+
+
 def _with(ruler: Ruler, line: _Line, as_of: date) -> Ruler:
+    """The ruler with another base and weights, and a version that no other numbers have."""
+    weights = [round(float(weight), DECIMALS) or float(np.copysign(10**-DECIMALS, weight)) for weight in line.weights]
+    base = round(line.base, DECIMALS)
     gauges = {
-        name: gauge.model_copy(update={"weight": round(float(weight), DECIMALS)})
-        for (name, gauge), weight in zip(ruler.features.items(), line.weights, strict=True)
+        name: gauge.model_copy(update={"weight": weight})
+        for (name, gauge), weight in zip(ruler.features.items(), weights, strict=True)
     }
-    version = f"{ruler.version}-calibrated-{as_of}"
-    return ruler.model_copy(
-        update={"version": version, "origin": "calibrated", "base": round(line.base, DECIMALS), "features": gauges}
-    )
+    numbers = sha256(json.dumps([base, *weights]).encode()).hexdigest()[:6]
+    version = f"{ruler.version.partition(CALIBRATED)[0]}{CALIBRATED}{as_of}-{numbers}"
+    return ruler.model_copy(update={"version": version, "origin": "calibrated", "base": base, "features": gauges})

@@ -10,7 +10,6 @@ import pytest
 from config.scoring import Ruler
 from tests.rulers import ruler as any_ruler
 from transforms.calibration import (
-    LEAST_LABELS_FOR_WEIGHTS,
     LEAST_WEIGHT,
     calibrated_ruler,
     quality,
@@ -27,12 +26,13 @@ NAMES = list(RULER.features)
 
 
 def drawn(count: int, base: float, *weights: float, seed: int = 1, days: int = 1) -> pl.DataFrame:
-    """Labels of accounts whose chance to be a client is that of these weights."""
+    """Labels of as many accounts, whose chance to be a client is that of these weights."""
     random = np.random.default_rng(seed)
     readings = random.uniform(-2, 2, (count, len(NAMES)))
     chance = 1 / (1 + np.exp(-(base + readings @ np.array(weights))))
     return pl.DataFrame(
         {
+            "account_id": [f"A{row}" for row in range(count)],
             "labelled_on": [AS_OF - timedelta(days=int(row * days / count)) for row in range(count)],
             "is_client": random.uniform(size=count) < chance,
             **{name: 0.5 + 0.25 * readings[:, place] for place, name in enumerate(NAMES)},
@@ -59,7 +59,8 @@ def probabilities(labelled: pl.DataFrame, ruler: Ruler) -> list[tuple[float, boo
 
 def penalised_loss(labelled: pl.DataFrame, ruler: Ruler, ridge: float) -> float:
     missed = -sum(math.log(chance if is_client else 1 - chance) for chance, is_client in probabilities(labelled, ruler))
-    return missed + ridge / 2 * sum((new - old) ** 2 for new, old in zip(weights(ruler), weights(RULER), strict=True))
+    pairs = zip([ruler.base, *weights(ruler)], [RULER.base, *weights(RULER)], strict=True)
+    return missed + ridge / 2 * sum((new - old) ** 2 for new, old in pairs)
 
 
 def moved(ruler: Ruler, base: float = 0.0, **steps: float) -> Ruler:
@@ -74,13 +75,12 @@ def test_many_labels_give_the_weights_that_they_were_drawn_by():
     found = calibrated_ruler(drawn(10_000, 0.8, 0.4, 1.2, -1.5), RULER, AS_OF)
     assert found.ruler.base == pytest.approx(0.8, abs=0.12)
     assert weights(found.ruler) == pytest.approx([0.4, 1.2, -1.5], abs=0.12)
-    assert (found.ruler.version, found.ruler.origin) == ("test-1-calibrated-2026-01-31", "calibrated")
-    assert found.labels == 10_000
+    assert (found.labels, found.accounts, found.ruler.origin) == (10_000, 10_000, "calibrated")
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_no_ruler_nearby_fits_better(seed):
-    labelled = drawn(300, -1.0, 0.8, 0.1, -0.9, seed=seed)
+@pytest.mark.parametrize(("count", "seed"), [(40, 0), (300, 1), (300, 2)])
+def test_no_ruler_nearby_fits_better(count, seed):
+    labelled = drawn(count, -1.0, 0.8, 0.1, -0.9, seed=seed)
     found = calibrated_ruler(labelled, RULER, AS_OF)
     least = penalised_loss(labelled, found.ruler, found.ridge)
     for step in (-0.03, 0.03):
@@ -89,24 +89,11 @@ def test_no_ruler_nearby_fits_better(seed):
             assert penalised_loss(labelled, moved(found.ruler, **{name: step}), found.ridge) > least
 
 
-def test_few_labels_move_the_base_and_all_weights_alike():
-    labelled = drawn(LEAST_LABELS_FOR_WEIGHTS - 1, 1.0, 0.5, 2.0, -0.1)
-    found = calibrated_ruler(labelled, RULER, AS_OF)
-    factors = [new / old for new, old in zip(weights(found.ruler), weights(RULER), strict=True)]
-    assert factors == pytest.approx([factors[0]] * 3, abs=0.005)
-    assert found.ruler.base != RULER.base
-
-
-def test_the_factor_of_few_labels_is_the_best_that_there_is():
-    labelled = drawn(30, -0.5, 1.6, 0.9, -0.8)
-    found = calibrated_ruler(labelled, RULER, AS_OF)
-
-    def loss(factor: float) -> float:
-        steps = {name: (factor - 1) * gauge.weight for name, gauge in RULER.features.items()}
-        return penalised_loss(labelled, moved(RULER, base=found.ruler.base - RULER.base, **steps), found.ridge)
-
-    best = min((number / 200 for number in range(100, 600)), key=loss)
-    assert found.ruler.features["active_month_share"].weight == pytest.approx(best, abs=0.006)
+def test_few_labels_change_less_than_many():
+    few, many = (calibrated_ruler(drawn(count, 1.0, 0.5, 2.0, -0.1), RULER, AS_OF) for count in (40, 4_000))
+    assert few.ridge >= 10 > many.ridge
+    assert abs(few.ruler.base - RULER.base) < abs(many.ruler.base - RULER.base)
+    assert RULER.features["reciprocity"].weight < weights(few.ruler)[1] < weights(many.ruler)[1]
 
 
 def test_labels_that_say_what_the_ruler_says_change_little():
@@ -132,11 +119,29 @@ def test_labels_that_are_all_told_apart_give_a_ruler_too():
     assert found.after.auc > 0.99
 
 
-def test_the_order_of_labels_changes_nothing():
+def test_the_order_of_labels_and_the_names_of_accounts_change_nothing():
     labelled = drawn(240, 0.3, 0.7, 0.2, -0.4, days=6)
-    assert calibrated_ruler(labelled.sample(fraction=1, shuffle=True, seed=7), RULER, AS_OF) == calibrated_ruler(
-        labelled, RULER, AS_OF
-    )
+    found = calibrated_ruler(labelled, RULER, AS_OF)
+    assert calibrated_ruler(labelled.sample(fraction=1, shuffle=True, seed=7), RULER, AS_OF) == found
+    assert calibrated_ruler(labelled.with_columns(pl.col("account_id").reverse()), RULER, AS_OF) == found
+
+
+def test_another_ruler_has_another_version_and_the_same_one_the_same():
+    one, other = (calibrated_ruler(drawn(200, 0.3, 0.7, 0.2, -0.4, seed=seed), RULER, AS_OF).ruler for seed in (1, 2))
+    assert one.version != other.version
+    assert calibrated_ruler(drawn(200, 0.3, 0.7, 0.2, -0.4, seed=1), RULER, AS_OF).ruler.version == one.version
+    again = calibrated_ruler(drawn(300, 0.3, 0.7, 0.2, -0.4), one, AS_OF).ruler.version
+    assert [each.startswith("test-1-calibrated-2026-01-31-") for each in (one.version, other.version, again)] == [
+        True
+    ] * 3
+    assert again.count("calibrated") == 1
+
+
+def test_a_ruler_is_written_that_can_be_read():
+    small = moved(RULER, reciprocity=0.0001 - 0.5)
+    found = calibrated_ruler(drawn(300, 0.0, 1.0, -2.0, -1.0), small, AS_OF)
+    assert Ruler.model_validate(found.ruler.model_dump()) == found.ruler
+    assert found.at_bound == ("reciprocity",)
 
 
 def test_later_labels_are_judged_by_a_fit_to_earlier_ones():
@@ -153,11 +158,31 @@ def test_later_labels_are_judged_by_a_fit_to_earlier_ones():
     assert found.before.brier == pytest.approx(np.mean([(chance - truth) ** 2 for chance, truth in before]))
 
 
-def test_labels_of_one_day_are_each_judged_by_a_fit_to_others():
-    noise = drawn(150, 0.0, 0.0, 0.0, 0.0, seed=2)
+@pytest.mark.parametrize("labels_each", [1, 12])
+def test_labels_of_one_day_are_judged_by_a_fit_to_other_accounts(labels_each):
+    noise = pl.concat([drawn(150, 0.0, 0.0, 0.0, 0.0, seed=2)] * labels_each)
     found = calibrated_ruler(noise, RULER, AS_OF)
-    assert (found.later_than, found.measured_on) == (None, 150)
+    assert (found.later_than, found.measured_on, found.accounts) == (None, 150 * labels_each, 150)
     assert found.after.log_loss > math.log(2), "labels by chance cannot be foretold"
+
+
+def test_accounts_that_were_labelled_before_do_not_measure_the_fit():
+    before = drawn(200, 0.5, 1.0, 0.5, -0.5).with_columns(labelled_on=pl.lit(AS_OF - timedelta(days=30)))
+    same = drawn(200, 0.5, 1.0, 0.5, -0.5, seed=2).with_columns(labelled_on=pl.lit(AS_OF))
+    assert calibrated_ruler(pl.concat([before, same]), RULER, AS_OF).later_than is None
+    others = same.with_columns(pl.format("B{}", "account_id").alias("account_id"))
+    some = pl.concat([before, same.head(140), others.tail(60)])
+    found = calibrated_ruler(some, RULER, AS_OF)
+    assert (found.later_than, found.measured_on) == (AS_OF - timedelta(days=30), 60)
+
+
+@pytest.mark.parametrize(("earlier", "later", "is_told"), [(10, 5, True), (9, 5, False), (10, 4, False)])
+def test_with_too_few_of_a_kind_before_or_after_fifths_measure_the_fit(earlier, later, is_told):
+    labelled = drawn(100, 0.0, 1.0, 1.0, -1.0).with_columns(
+        labelled_on=pl.Series([AS_OF - timedelta(days=9)] * 60 + [AS_OF] * 40),
+        is_client=pl.Series([number < earlier for number in range(60)] + [number < later for number in range(40)]),
+    )
+    assert (calibrated_ruler(labelled, RULER, AS_OF).later_than is not None) == is_told
 
 
 def test_the_quality_is_what_plain_python_says():
