@@ -21,7 +21,7 @@ from flows.history import published_hashes, runs_before
 from flows.postgres_warehouse import bring_level, up_to_date
 from flows.runs import Timing, new_run, run_stages, state_held, today
 from flows.stages import STAGES, Run, Stage, extract, tidy
-from flows.warehouse import copied, exchange, exists, location, opened
+from flows.warehouse import copied, exchange, exists, live, location, opened
 
 Every = Literal["day", "week", "month"]
 INTERVALS: dict[Every, str] = {"day": "1d", "week": "1w", "month": "1mo"}
@@ -142,7 +142,9 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         if published_hashes(backfill.copy) != before:
             _require_calm(backfill, days, live_path)
             exchange(backfill.copy, live_path, as_copied, backfill.run_id, backfill.started_at, backfill.wait_seconds)
-        bring_level(business, backfill.wait_seconds)
+        last = live(backfill.copy)
+        if last:
+            bring_level(business, last["run_id"], backfill.wait_seconds)
         backfill.copy.unlink()
 
 

@@ -12,7 +12,6 @@ CONNECT_SECONDS = 10
 SILENT_SECONDS = 60
 
 AS_TEXT = (
-    "set local client_encoding = 'UTF8'",
     "set local datestyle = 'ISO'",
     "set local timezone = 'UTC'",
     "set local extra_float_digits = 1",
@@ -20,6 +19,8 @@ AS_TEXT = (
 """So that every value, cast to text, is what it is in the database."""
 MESSAGE = b"PG_DIAG_MESSAGE_PRIMARY"
 """Which detail of an error says what is wrong, without the statement and the row."""
+ABOUT = {b"PG_DIAG_TABLE_NAME": "table", b"PG_DIAG_COLUMN_NAME": "column", b"PG_DIAG_CONSTRAINT_NAME": "constraint"}
+"""Which details name what an error is about."""
 SNAPSHOT = "set transaction isolation level repeatable read, read only"
 
 
@@ -73,6 +74,7 @@ def connected(purpose: Purpose, database: PostgresConnection) -> Any:
         "user": database.user,
         "password": password,
         "application_name": "rapport",
+        "client_encoding": "UTF8",
         "connect_timeout": CONNECT_SECONDS,
         "keepalives_idle": SILENT_SECONDS,
         "keepalives_interval": CONNECT_SECONDS,
@@ -96,10 +98,13 @@ def asked(connection: Any, query: str, parameters: tuple[Any, ...] | None = None
 
 
 def said(error: Exception) -> str:
-    """What Postgres said is wrong, without names and values: those stand in double quotes."""
-    message = dict(getattr(error, "details", ())).get(MESSAGE, b"").decode() or str(error)
+    """What Postgres said is wrong, without values: those stand in double quotes; names of what it is about are told apart."""
+    details = {key: value.decode() for key, value in getattr(error, "details", ())}
+    message = details.get(MESSAGE) or str(error)
     # of a value of several lines the second quote is on another one
-    return _last(re.sub('"(.*"|.*$)', '"..."', message.partition("\n")[0]))
+    safe = _last(re.sub('"(.*"|.*$)', '"..."', message.partition("\n")[0]))
+    about = ", ".join(f"{what} {details[key]}" for key, what in ABOUT.items() if key in details)
+    return f"{safe} ({about})" if about else safe
 
 
 def _last(line: str) -> str:

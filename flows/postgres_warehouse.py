@@ -6,14 +6,16 @@ the state was lost, the file is made anew from it.
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from config.errors import Busy, WarehouseError
+from config.rules import FIRST_DAY
 from config.settings import Business, PostgresWarehouse
 from config.tables import KEYS, PUBLISHED, Column
 from flows.duck import identifier, literal
@@ -33,11 +35,20 @@ from flows.warehouse import (
     require_own,
 )
 
-TAKE_IN_WAITS_SECONDS = 60
+WAIT_SECONDS = 60
+"""How long who only reads waits for who publishes, or changes a table."""
+LONGEST_WAIT_SECONDS = 2_000_000
 LOCKED_OUT = "55P03"
 """What Postgres answers where a lock was not to be had in time."""
 TYPES = {"DOUBLE": "double precision"}
 """What is called otherwise in Postgres than in DuckDB."""
+SETTINGS = (
+    "set local statement_timeout = 0",
+    "set local idle_in_transaction_session_timeout = 0",
+    "set local row_security = off",
+)
+"""Of the role or the database they may be otherwise, and end what takes its time, or hide rows."""
+WRITING = "set transaction isolation level read committed, read write"
 BY_BYTES = ' collate "C"'
 """The order of texts that DuckDB has."""
 
@@ -49,6 +60,14 @@ _COLUMNS = f"""
     where namespace.nspname = {literal(SCHEMA)} and attribute.attnum > 0 and not attribute.attisdropped"""
 
 _HAS_SCHEMA = f"select 1 from pg_catalog.pg_namespace where nspname = {literal(SCHEMA)}"
+
+_NOT_OURS = f"""
+    select cast(class.relname as text)
+    from pg_catalog.pg_class as class
+    inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
+    where namespace.nspname = {literal(SCHEMA)} and class.relname in ({", ".join(map(literal, PUBLISHED))})
+        and not pg_has_role(class.relowner, 'usage')
+    order by 1"""
 
 _BYTES = f"""
     select cast(coalesce(sum(pg_total_relation_size(class.oid)), 0) as bigint)
@@ -74,19 +93,28 @@ def require_writable(business: Business) -> None:
             )
         return
     with _connection(warehouse, "Nothing was changed.") as database:
+        asked(database, "set transaction read write")
         makes_tables = (
-            f"has_schema_privilege({literal(SCHEMA)}, 'create, usage')"
+            f"has_schema_privilege({literal(SCHEMA)}, 'create') and has_schema_privilege({literal(SCHEMA)}, 'usage')"
             if asked(database, _HAS_SCHEMA)
             else "has_database_privilege(current_database(), 'create')"
         )
-        rights = asked(database, f"select {makes_tables}, has_database_privilege(current_database(), 'temporary')")[0]
-    if not all(rights):
-        user, name = identifier(warehouse.user), identifier(warehouse.database)
+        makes_tables, makes_temporary = asked(
+            database, f"select {makes_tables}, has_database_privilege(current_database(), 'temporary')"
+        )[0]
+        not_ours = [name for (name,) in asked(database, _NOT_OURS)]
+    user, name = identifier(warehouse.user), identifier(warehouse.database)
+    if not (makes_tables and makes_temporary):
         raise WarehouseError(
             f"warehouse {place(warehouse)}: the user {warehouse.user} may not make tables in the schema {SCHEMA}, or no temporary "
             "ones. Nothing was changed. Let the owner of the database run: "
             f"create schema if not exists {SCHEMA}; grant create, usage on schema {SCHEMA} to {user}; "
             f"grant temporary on database {name} to {user}"
+        )
+    if not_ours:
+        raise WarehouseError(
+            f"warehouse {place(warehouse)}: tables in the schema {SCHEMA} are another user's ({', '.join(not_ours)}). Nothing was changed. "
+            f"Let that one run: alter table {SCHEMA}.{not_ours[0]} owner to {user}; and so on"
         )
 
 
@@ -122,77 +150,108 @@ def up_to_date(business: Business) -> Path:
     warehouse, path = business.warehouse, location(business)
     if not isinstance(warehouse, PostgresWarehouse):
         return path
-    with _connection(warehouse, "Nothing was changed.") as database:
-        for command in (SNAPSHOT, *AS_TEXT):
-            asked(database, command)
-        present = _present(business, database)
-        if present and not (exists(path) and _has(path, present["run_id"])):
-            live_path = path.resolve()
-            with as_publisher(live_path, present["run_id"], present["started_at"], TAKE_IN_WAITS_SECONDS):
-                needed = asked(database, _BYTES)[0][0]
-                exchange_file(live_path, needed, lambda _, next_path: _copy(database, next_path))
+    missing = _missing(business, path)
+    if missing:
+        live_path = path.resolve()
+        with as_publisher(live_path, missing["run_id"], missing["started_at"], WAIT_SECONDS):
+            # while it waited, a run may have published to the file, or another command have made it anew
+            if _missing(business, path):
+                with _connection(warehouse, "Nothing was changed.") as database:
+                    for command in (SNAPSHOT, *AS_TEXT):
+                        asked(database, command)
+                    needed = asked(database, _BYTES)[0][0]
+                    exchange_file(live_path, needed, lambda _, next_path: _copy(database, next_path, place(warehouse)))
     return path
 
 
-def bring_level(business: Business, wait_seconds: float = 0) -> None:
+def _missing(business: Business, path: Path) -> dict[str, Any] | None:
+    """The last publication of the database where the file has it not."""
+    present = published(business)
+    return None if present is None or (exists(path) and _has(path, present["run_id"])) else present
+
+
+def bring_level(business: Business, run_id: str, wait_seconds: float = 0) -> bool:
     """Makes the database what the DuckDB file is, all tables at once, and reads back on a new connection that it is.
 
     Args:
         business: the business; one that publishes to a DuckDB file has nothing to bring level.
+        run_id: the run that the database is to have then.
         wait_seconds: how long to wait for another publisher, or for somebody else who holds a table.
+
+    Returns:
+        Whether the database was changed.
 
     Raises:
         WarehouseError: there is no connection, something else was published meanwhile, or the database did not take it.
         Busy: another publisher, or somebody else, holds it.
     """
-    warehouse = business.warehouse
+    warehouse, path = business.warehouse, location(business)
     if not isinstance(warehouse, PostgresWarehouse):
-        return
-    path, done = location(business), "Its readers have the last whole publication."
-    with faults_explained(path), opened(path) as con, _connection(warehouse, done) as database:
-        asked(database, f"set local lock_timeout = {max(1, round(wait_seconds * 1000))}")
-        asked(database, f"select cast(pg_advisory_xact_lock(hashtext({literal(SCHEMA)})) as text)")
-        present = _present(business, database)
-        if present and not _has(path, present["run_id"]):
-            raise WarehouseError(
-                f"warehouse {place(warehouse)}: run {present['run_id']} was published to it since this one was computed. "
-                f"{done} Repeat the run."
-            )
-        known = [run_id for (run_id,) in asked(database, f"select run_id from {LEDGER}")] if present else []
-        since = con.execute(
-            f"select min(as_of) from {LEDGER} where run_id not in (select unnest(cast($known as varchar[])))",
-            {"known": known},
-        ).fetchall()[0][0]
-        if since is None:
-            return
-        _create(database)
-        for name in PUBLISHED:
-            _stage(con, database, name, _changed(name, str(since)))
-            _require_same(con, database, name, _changed(name, str(since)), f"warehouse {place(warehouse)}")
-            _merge(database, name, str(since))
-        database.commit()
-        latest = con.execute(f"select arg_max(run_id, published_at) from {LEDGER}").fetchall()[0][0]
+        return False
+    done = "Its readers have the last whole publication."
+    with faults_explained(path), opened(path) as con:
+        with _connection(warehouse, done, wait_seconds) as database:
+            asked(database, WRITING)
+            _add_columns(database)
+        with _connection(warehouse, done, wait_seconds) as database:
+            asked(database, WRITING)
+            asked(database, f"select cast(pg_advisory_xact_lock(hashtext({literal(SCHEMA)})) as text)")
+            present = _present(business, database)
+            known = [run_id for (run_id,) in asked(database, f"select run_id from {LEDGER}")] if present else []
+            if present and not all(_holds(con, each) for each in (present["run_id"], run_id)):
+                raise WarehouseError(
+                    f"warehouse {place(warehouse)}: run {present['run_id']} was published to it since run {run_id} was computed. "
+                    f"{done} Repeat the run."
+                )
+            is_behind = run_id not in known
+            if is_behind:
+                _bring(con, database, known, f"warehouse {place(warehouse)}")
     with _connection(warehouse, done) as database:
-        if not asked(database, f"select 1 from {LEDGER} where run_id = $1", (latest,)):
+        if not asked(database, f"select 1 from {LEDGER} where run_id = $1", (run_id,)):
             raise WarehouseError(
-                f"warehouse {place(warehouse)}: read back after the commit, its ledger has no row of run {latest}. {done} "
+                f"warehouse {place(warehouse)}: read back after the commit, its ledger has no row of run {run_id}. {done} "
                 "Publish again, and report it if it happens twice."
             )
+    return is_behind
+
+
+def _bring(con: duckdb.DuckDBPyConnection, database: Any, known: list[str], where: str) -> None:
+    """Makes the tables of the database what those of the file are, where it has these runs already; and commits."""
+    since = con.execute(
+        f"select min(as_of) from {LEDGER} where run_id not in (select unnest(cast($known as varchar[])))",
+        {"known": known},
+    ).fetchall()[0][0]
+    _create(database)
+    for name in PUBLISHED:
+        first = str(since) if _is_whole_before(con, database, name, since) else FIRST_DAY
+        _stage(con, database, name, first)
+        _merge(database, name, first)
+        _require_same(con, database, name, first, where)
+    database.commit()
 
 
 @contextmanager
-def _connection(warehouse: PostgresWarehouse, done: str) -> Generator[Any]:
-    """A connection in a transaction, which is undone unless it is committed; what Postgres says is told without values."""
+def _connection(warehouse: PostgresWarehouse, done: str, wait_seconds: float = WAIT_SECONDS) -> Generator[Any]:
+    """A connection in a transaction, which is undone unless it is committed; what Postgres says is told without values.
+
+    Args:
+        warehouse: where to connect to.
+        done: what became of what it is for where it fails, a sentence.
+        wait_seconds: how long to wait for who holds a table.
+    """
     where = f"warehouse {place(warehouse)}"
     purpose = Purpose(where, done, WarehouseError)
     with closing(connected(purpose, warehouse)) as database:
         try:
+            for command in SETTINGS:
+                asked(database, command)
+            asked(database, f"set local lock_timeout = {max(1, round(min(wait_seconds, LONGEST_WAIT_SECONDS) * 1000))}")
             yield database
         except driver(purpose).Error as error:
             if error.sqlstate == LOCKED_OUT:
                 raise Busy(
-                    f"{where}: another publisher holds it, or somebody who changes a table of it. {done} "
-                    "Wait for them, or pass --wait 10m."
+                    f"{where}: another publisher holds it, or somebody who changes a table of it, or reads one that has to get a new "
+                    f"column. {done} Wait for them, or pass --wait 10m."
                 ) from None
             raise WarehouseError(f"{where}: {said(error)}. {done} Put that right and try again.") from None
 
@@ -216,12 +275,16 @@ def _present(business: Business, database: Any) -> dict[str, Any] | None:
 
 
 def _has(path: Path, run_id: str) -> bool:
-    """Whether the file has a run in its ledger."""
     with opened(path) as con:
-        return bool(con.execute(f"select 1 from {LEDGER} where run_id = $run_id", {"run_id": run_id}).fetchall())
+        return _holds(con, run_id)
 
 
-def _copy(database: Any, next_path: Path) -> None:
+def _holds(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
+    """Whether the file has a run in its ledger."""
+    return bool(con.execute(f"select 1 from {LEDGER} where run_id = $run_id", {"run_id": run_id}).fetchall())
+
+
+def _copy(database: Any, next_path: Path, where: str) -> None:
     """Makes a DuckDB file of what the database has, every value by what it is as text."""
     standing = set(asked(database, _COLUMNS))
     with opened(next_path, read_only=False) as con:
@@ -229,6 +292,8 @@ def _copy(database: Any, next_path: Path) -> None:
         con.execute(f"create schema {SCHEMA}")
         for name, columns in PUBLISHED.items():
             kept = [column for column in columns if (name, column.name) in standing]
+            if not kept:
+                continue
             as_text = ", ".join(f"cast({identifier(each.name)} as text) as {identifier(each.name)}" for each in kept)
             typed = ", ".join(
                 f"cast({identifier(each.name)} as {each.type}) as {identifier(each.name)}" for each in kept
@@ -236,31 +301,59 @@ def _copy(database: Any, next_path: Path) -> None:
             with database.cursor() as cursor:
                 cursor.execute(f"select {as_text} from {table(name)}")
                 con.register("stream", cursor.fetch_record_batch())
-                con.execute(f"create table {table(name)} as select {typed} from stream")
+                try:
+                    con.execute(f"create table {table(name)} as select {typed} from stream")
+                except duckdb.InvalidInputException as error:
+                    raise WarehouseError(
+                        f"warehouse {where}: {name} cannot be read ({said(error)}). Nothing was changed. Put that right and try again."
+                    ) from None
                 con.unregister("stream")
         con.execute("commit")
         con.execute("checkpoint")
 
 
-def _create(database: Any) -> None:
-    """Makes the tables and columns that are missing; nothing that stands is touched, so that no reader is waited for."""
-    if not asked(database, _HAS_SCHEMA):
-        asked(database, f"create schema {SCHEMA}")
+def _add_columns(database: Any) -> None:
+    """Gives tables that stand the columns that they miss, in a transaction of their own: readers of a table wait for that."""
     standing = set(asked(database, _COLUMNS))
     for name, columns in PUBLISHED.items():
-        if name not in {known for known, _ in standing}:
+        missing = [column for column in columns if (name, column.name) not in standing]
+        if name in {known for known, _ in standing} and missing:
+            added = ", ".join(f"add column {_declared(column)}" for column in missing)
+            asked(database, f"alter table {table(name)} {added}")
+            _comment(database, name, missing)
+    database.commit()
+
+
+def _create(database: Any) -> None:
+    """Makes the tables that are missing."""
+    if not asked(database, _HAS_SCHEMA):
+        asked(database, f"create schema {SCHEMA}")
+    standing = {name for name, _ in asked(database, _COLUMNS)}
+    for name, columns in PUBLISHED.items():
+        if name not in standing:
             key = ", ".join(map(identifier, KEYS[name]))
             declared = ", ".join(f"{_declared(column)}{' not null' * column.required}" for column in columns)
             asked(database, f"create table {table(name)} ({declared}, primary key ({key}))")
-        for column in columns:
-            if (name, column.name) not in standing:
-                asked(database, f"alter table {table(name)} add column if not exists {_declared(column)}")
-                meaning = literal(f"{column.meaning} ({column.unit})")
-                asked(database, f"comment on column {table(name)}.{identifier(column.name)} is {meaning}")
+            _comment(database, name, columns)
+
+
+def _comment(database: Any, name: str, columns: Iterable[Column]) -> None:
+    for column in columns:
+        meaning = literal(f"{column.meaning} ({column.unit})")
+        asked(database, f"comment on column {table(name)}.{identifier(column.name)} is {meaning}")
 
 
 def _declared(column: Column) -> str:
     return f"{identifier(column.name)} {TYPES.get(column.type, column.type)}"
+
+
+def _is_whole_before(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: date) -> bool:
+    """Whether a table that keeps earlier days has as many rows of the days before one as the file has."""
+    day = day_column(name)
+    if day is None:
+        return True
+    counted = f"select count(*) from {table(name)} where {day} < date {literal(str(since))}"
+    return asked(database, counted) == con.execute(counted).fetchall()
 
 
 def _changed(name: str, since: str) -> str:
@@ -272,21 +365,43 @@ def _changed(name: str, since: str) -> str:
     return f"select {listed} from {table(name)} {condition}"
 
 
-def _stage(con: duckdb.DuckDBPyConnection, database: Any, name: str, changed: str) -> None:
-    """Brings rows into a table that only this connection sees."""
+def _stage(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: str) -> None:
+    """Brings the rows that may be others into a table that only this connection sees."""
     with database.cursor() as cursor:
-        cursor.adbc_ingest(_staged(name), con.sql(changed).to_arrow_reader(), temporary=True)
+        cursor.adbc_ingest(f"staged_{name}", con.sql(_changed(name, since)).to_arrow_reader(), temporary=True)
     asked(database, f"analyze {_staged(name)}")
 
 
-def _require_same(con: duckdb.DuckDBPyConnection, database: Any, name: str, changed: str, where: str) -> None:
+def _merge(database: Any, name: str, since: str) -> None:
+    """Makes a table what was staged: takes away what is gone, changes what is another, and leaves alone what is the same."""
+    key = ", ".join(map(identifier, KEYS[name]))
+    same = " and ".join(f"old.{each} = new.{each}" for each in map(identifier, KEYS[name]))
+    rest = [identifier(column.name) for column in PUBLISHED[name] if column.name not in KEYS[name]]
+    listed = ", ".join(identifier(column.name) for column in PUBLISHED[name])
+    is_gone = f"not exists (select 1 from {_staged(name)} as new where {same})"
+    for command in (
+        *(taken_back(name, since, is_gone) or [f"delete from {table(name)} as old where {is_gone}"]),
+        f"insert into {table(name)} as old ({listed}) select {listed} from {_staged(name)} on conflict ({key}) do update set "
+        f"{', '.join(f'{each} = excluded.{each}' for each in rest)} "
+        f"where ({', '.join(f'old.{each}' for each in rest)}) is distinct from ({', '.join(f'excluded.{each}' for each in rest)})",
+        f"drop table {_staged(name)}",
+    ):
+        asked(database, command)
+
+
+def _staged(name: str) -> str:
+    return f"pg_temp.staged_{name}"
+
+
+def _require_same(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: str, where: str) -> None:
     """Holds what arrived against what was sent: rows, and of each column how many values, the least and the greatest."""
+    changed = _changed(name, since)
     sent = con.execute(f"select count(*), {_measures(name, '')} from ({changed}) as sent").fetchall()
-    arrived = asked(database, f"select count(*), {_measures(name, BY_BYTES)} from {_staged(name)}")
+    arrived = asked(database, f"select count(*), {_measures(name, BY_BYTES)} from ({changed}) as arrived")
     if arrived != sent:
         raise WarehouseError(
             f"{where}: {name} did not arrive as it was sent ({sent[0][0]:,} rows; {arrived[0][0]:,} arrived). Its readers have the "
-            "last whole publication. Publish again, and report it if it happens twice."
+            "last whole publication. Look for triggers on it; publish again, and report it if it happens twice."
         )
 
 
@@ -305,24 +420,3 @@ def _measures(name: str, by_bytes: str) -> str:
                 bounds = [f"cast({each}(cast({value} as {kind})) as varchar)" for each in ("min", "max", "sum")]
         measures += [f"count({value})", *bounds]
     return ", ".join(measures)
-
-
-def _merge(database: Any, name: str, since: str) -> None:
-    """Makes a table what was staged: takes away what is gone, or all since a day, and leaves alone what is the same."""
-    key = ", ".join(map(identifier, KEYS[name]))
-    same = " and ".join(f"old.{each} = new.{each}" for each in map(identifier, KEYS[name]))
-    rest = [identifier(column.name) for column in PUBLISHED[name] if column.name not in KEYS[name]]
-    listed = ", ".join(identifier(column.name) for column in PUBLISHED[name])
-    replaced = f"delete from {table(name)} as old where not exists (select 1 from {_staged(name)} as new where {same})"
-    for command in (
-        *(taken_back(name, since) or [replaced]),
-        f"insert into {table(name)} as old ({listed}) select {listed} from {_staged(name)} on conflict ({key}) do update set "
-        f"{', '.join(f'{each} = excluded.{each}' for each in rest)} "
-        f"where ({', '.join(f'old.{each}' for each in rest)}) is distinct from ({', '.join(f'excluded.{each}' for each in rest)})",
-        f"drop table {_staged(name)}",
-    ):
-        asked(database, command)
-
-
-def _staged(name: str) -> str:
-    return f"staged_{name}"

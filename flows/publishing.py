@@ -173,12 +173,18 @@ def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_l
         )
 
 
-def taken_back(name: str, as_of: str) -> list[str]:
-    """The statements that undo what a table has of a day and of those after it; none for one that keeps no earlier days."""
+def taken_back(name: str, as_of: str, also: str = "true") -> list[str]:
+    """The statements that undo what a table has of a day and of those after it; none for one that keeps no earlier days.
+
+    Args:
+        name: of the table.
+        as_of: the day.
+        also: SQL that holds of the rows to undo, which it calls `old`.
+    """
     day, first = day_column(name), f"date {literal(as_of)}"
-    commands = [f"delete from {table(name)} where {day} >= {first}"] * (day is not None)
+    commands = [f"delete from {table(name)} as old where {day} >= {first} and {also}"] * (day is not None)
     if day == "valid_from":
-        commands.append(f"update {table(name)} set valid_to = null where valid_to >= {first} - 1")
+        commands.append(f"update {table(name)} as old set valid_to = null where valid_to >= {first} - 1 and {also}")
     return commands
 
 

@@ -11,6 +11,7 @@ import duckdb
 from config.errors import WarehouseError
 from config.settings import config_hash
 from flows.package import MANIFEST, verified
+from flows.postgres_warehouse import up_to_date
 from flows.stages import Run
 from flows.state import WORK
 from flows.warehouse import live
@@ -52,7 +53,7 @@ def _is_sealed(run: Run) -> bool:
 
 def _is_overtaken(run: Run, sealed: Mapping[str, Any]) -> bool:
     """Whether a run that began later published the same day."""
-    present = live(run.warehouse)
+    present = live(up_to_date(run.business))
     return (
         present is not None
         and present["as_of"] == run.as_of

@@ -303,25 +303,24 @@ def publish_sealed(run: Run) -> str:
     """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
-    outcome = _made_live(run)
-    if not run.is_replay:
-        bring_level(run.business, run.wait_seconds)
-    return outcome
+    outcome, run_id, is_new = _made_live(run)
+    is_brought = not run.is_replay and bring_level(run.business, run_id, run.wait_seconds)
+    return f"{outcome}; {run.place} had missed it, and has it now" if is_brought and not is_new else outcome
 
 
-def _made_live(run: Run) -> str:
-    """Puts the sealed result into the DuckDB file."""
+def _made_live(run: Run) -> tuple[str, str, bool]:
+    """Puts the sealed result into the DuckDB file; says what was done, which run has the result, and whether that is new."""
     with unattached() as con:
         package = verified(con, run.package)
     present = live(run.warehouse)
     if present and (present["as_of"], present["content_hash"]) == (run.as_of, package.run["content_hash"]):
-        return f"nothing changed: run {present['run_id']} already published this result"
+        return f"nothing changed: run {present['run_id']} already published this result", present["run_id"], False
     published = publish_package(
         run.package, run.warehouse, run.wait_seconds, run.is_replay, machine.memory_limit(run.business)
     )
     if not published.changed:
-        return f"nothing changed: run {published.run_id} had been published before"
-    return f"{published.rows['account_segments']:,} verdicts are live in {run.place}"
+        return f"nothing changed: run {published.run_id} had been published before", published.run_id, False
+    return f"{published.rows['account_segments']:,} verdicts are live in {run.place}", published.run_id, True
 
 
 class Stage(Protocol):

@@ -4,15 +4,19 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from config.errors import WarehouseError
 from config.settings import load
 from flows.backfill import new_backfill, replay
 from flows.compare import compare
 from flows.explain import explanation
 from flows.postgres_warehouse import up_to_date
+from flows.resume import owned, sealed_before
+from flows.runs import at_work, new_run, run_stages
 from tests.end_to_end.over_time import content, day, night, written
 from tests.end_to_end.serving import RAPPORT
 from tests.postgres import PASSWORD, Database
@@ -102,6 +106,43 @@ def test_the_command_line_says_where_the_tables_are_and_keeps_the_password_to_it
     written_files = [each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()]
     assert not any(PASSWORD[:7] in said for said in (ended.stdout, ended.stderr))
     assert not any(PASSWORD[:7].encode() in content for content in written_files)
+
+
+def test_what_the_database_missed_comes_with_the_same_command(firm):
+    night(0)
+    before = in_postgres()
+    firm.execute(
+        "create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$",
+        "create trigger refuse before insert on rapport.runs execute function public.refuse()",
+    )
+    with pytest.raises(WarehouseError, match="not now"):
+        night(1)
+    assert in_postgres("meanwhile") == before
+    firm.execute("drop trigger refuse on rapport.runs")
+    did = night(1)
+    assert did.startswith("nothing changed: run ")
+    assert did.endswith(f"postgres {firm.name} on 127.0.0.1, port {firm.port} had missed it, and has it now")
+    assert [row[0] for row in in_postgres("after")["runs"]] == [day(0), day(1)]
+
+
+def test_an_attempt_that_another_machine_overtook_is_not_tried_again_with_what_it_sealed(firm):
+    night(0)
+    business = load(Path("firm.yaml"))
+    firm.execute(
+        "create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$",
+        "create trigger refuse before insert on rapport.runs execute function public.refuse()",
+    )
+    first = owned(new_run(business, as_of=day(1)), "a-flow-run-000000000001")
+    with pytest.raises(WarehouseError), at_work(first):
+        list(run_stages(first, announce=lambda _: None))
+    again = owned(new_run(business, as_of=day(1)), "a-flow-run-000000000001")
+    assert sealed_before(again) == replace(again, run_id=first.run_id)
+    firm.execute("drop trigger refuse on rapport.runs")
+    other = new_run(business.model_copy(update={"state": Path("another")}), as_of=day(1))
+    with at_work(other):
+        list(run_stages(other, announce=lambda _: None))
+    assert sealed_before(again) is None
+    assert night(1).startswith("nothing changed: run ")
 
 
 def test_a_run_that_is_killed_while_postgres_takes_it_leaves_the_last_tables_and_the_same_command_ends_it(firm):

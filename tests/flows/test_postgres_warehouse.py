@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -12,20 +13,19 @@ import duckdb
 import pytest
 
 from config.errors import Busy, ConfigurationError, WarehouseError
+from config.settings import Business
 from config.tables import KEYS, PUBLISHED
 from flows.check import Checked, checks
 from flows.postgres import Purpose, asked, connected
 from flows.postgres_warehouse import (
-    _changed,
     _require_same,
-    _stage,
     bring_level,
     published,
     require_writable,
     up_to_date,
 )
 from flows.publishing import publish
-from flows.warehouse import location, opened
+from flows.warehouse import live, location, opened
 from tests.ingest import firm, source
 from tests.packages import AS_OF, SEEN, sealed, whole
 from tests.postgres import PASSWORD, PASSWORD_VARIABLE, Database
@@ -56,7 +56,14 @@ def sent(postgres: Database, *packages: Path, state: str = "state", takes_later_
     for package in packages:
         path = up_to_date(business(postgres, state))
         publish(package, path, takes_later_days_back=takes_later_days_back)
-        bring_level(business(postgres, state))
+        level(business(postgres, state))
+
+
+def level(firm: Business, wait_seconds: float = 0) -> bool:
+    """Brings the database level with the last run of the file."""
+    last = live(location(firm))
+    assert last
+    return bring_level(firm, last["run_id"], wait_seconds)
 
 
 def seen(postgres: Database) -> tuple:
@@ -155,7 +162,7 @@ def test_what_the_database_missed_comes_with_the_next_publication(postgres, pack
     path = location(business(postgres))
     publish(sealed(tmp_path / "1", "run-1", 1, YESTERDAY), path)
     publish(sealed(tmp_path / "2", "run-2", 3, continues="run-1"), path)
-    bring_level(business(postgres))
+    level(business(postgres))
     assert everything(postgres) == everything_in(path)
 
 
@@ -163,7 +170,7 @@ def test_what_stands_level_is_left_alone(postgres, packages):
     sent(postgres, packages[1])
     touched = "select xmin::text, ctid::text from rapport.account_segments order by account_id"
     before = postgres.rows(touched)
-    bring_level(business(postgres))
+    level(business(postgres))
     assert postgres.rows(touched) == before
 
 
@@ -172,7 +179,7 @@ def test_rows_that_are_the_same_are_not_written_again(postgres, packages, tmp_pa
     unchanged = "select xmin::text, ctid::text from rapport.quarantine order by position"
     before = postgres.rows(unchanged)
     publish(sealed(tmp_path / "1", "run-1b", 1), location(business(postgres)))
-    bring_level(business(postgres))
+    level(business(postgres))
     assert postgres.rows(unchanged) == before
     assert seen(postgres) == whole("run-1b", 1)
 
@@ -217,8 +224,8 @@ def test_what_was_computed_before_another_published_is_refused(postgres, package
     sent(postgres, packages[1])
     sent(postgres, packages[2], state="another")
     publish(packages[3], location(business(postgres)))
-    assert refusal(WarehouseError, bring_level, business(postgres)) == (
-        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: run run-2 was published to it since this one was "
+    assert refusal(WarehouseError, level, business(postgres)) == (
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: run run-2 was published to it since run run-3 was "
         "computed. Its readers have the last whole publication. Repeat the run."
     )
     assert seen(postgres) == whole("run-2", 2)
@@ -242,14 +249,15 @@ def test_one_publisher_at_a_time(postgres, packages):
         text=True,
     ) as holder:
         assert holder.stdout and holder.stdout.readline() == "held\n"
-        told = refusal(Busy, bring_level, business(postgres))
-        waiting = threading.Thread(target=bring_level, args=(business(postgres), 60))
+        told = refusal(Busy, level, business(postgres))
+        waiting = threading.Thread(target=level, args=(business(postgres), 60))
         waiting.start()
         holder.communicate()
         waiting.join()
     assert told == (
         f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: another publisher holds it, or somebody who changes a "
-        "table of it. Its readers have the last whole publication. Wait for them, or pass --wait 10m."
+        "table of it, or reads one that has to get a new column. Its readers have the last whole publication. Wait for them, or "
+        "pass --wait 10m."
     )
     assert seen(postgres) == whole("run-2", 2)
 
@@ -274,7 +282,7 @@ def test_tables_that_are_not_ours_are_left_alone(postgres, packages):
         "(account_segments). Nothing was changed. Rename them, or name another database."
     )
     publish(packages[1], location(business(postgres)))
-    assert refusal(WarehouseError, bring_level, business(postgres)) == told
+    assert refusal(WarehouseError, level, business(postgres)) == told
     assert postgres.rows("select count(*) from rapport.account_segments") == [(0,)]
 
 
@@ -288,21 +296,29 @@ def test_another_business_is_refused_and_its_tables_stand(postgres, packages):
     assert not Path("another").exists()
 
 
-def test_rights_that_are_missing_are_told_with_what_gives_them(postgres, packages, monkeypatch):
+@pytest.fixture
+def guest(postgres) -> str:
+    """A user without rights."""
     postgres.execute(
-        "drop role if exists guest", f"create role guest login password '{PASSWORD.replace(chr(39), chr(39) * 2)}'"
+        "do $$ begin if exists (select from pg_roles where rolname = 'guest') then drop owned by guest cascade; end if; end $$",
+        "drop role if exists guest",
+        f"create role guest login password '{PASSWORD.replace(chr(39), chr(39) * 2)}'",
     )
-    guest = business(postgres, user="guest")
-    told = refusal(WarehouseError, require_writable, guest)
+    return "guest"
+
+
+def test_rights_that_are_missing_are_told_with_what_gives_them(postgres, packages, guest):
+    firm_of_guest = business(postgres, user=guest)
+    told = refusal(WarehouseError, require_writable, firm_of_guest)
     assert told == (
         f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: the user guest may not make tables in the schema rapport, "
         "or no temporary ones. Nothing was changed. Let the owner of the database run: create schema if not exists rapport; "
         'grant create, usage on schema rapport to "guest"; grant temporary on database "postgres" to "guest"'
     )
     postgres.execute(*told.partition("run: ")[2].split("; "))
-    require_writable(guest)
-    publish(packages[1], location(guest))
-    bring_level(guest)
+    require_writable(firm_of_guest)
+    publish(packages[1], location(firm_of_guest))
+    level(firm_of_guest)
     assert seen(postgres) == whole("run-1", 1)
 
 
@@ -320,8 +336,8 @@ def test_what_postgres_refuses_leaves_the_last_publication_and_tells_no_value(po
     sent(postgres, packages[1])
     postgres.execute("alter table rapport.account_segments add check (treatment <> 'generation 2')")
     publish(packages[2], location(business(postgres)))
-    told = refusal(WarehouseError, bring_level, business(postgres))
-    assert "new row for relation" in told
+    told = refusal(WarehouseError, level, business(postgres))
+    assert "(table account_segments, constraint account_segments_treatment_check)" in told
     assert "generation" not in told
     assert seen(postgres) == whole("run-1", 1)
 
@@ -334,58 +350,179 @@ def test_a_connection_that_is_lost_on_the_way_leaves_the_last_publication(postgr
         "create trigger cut before insert on rapport.runs execute function public.cut()",
     )
     publish(packages[2], location(business(postgres)))
-    assert refusal(WarehouseError, bring_level, business(postgres)) == (
+    assert refusal(WarehouseError, level, business(postgres)) == (
         f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: terminating connection due to administrator command. "
         "Its readers have the last whole publication. Put that right and try again."
     )
     assert seen(postgres) == whole("run-1", 1)
     postgres.execute("drop trigger cut on rapport.runs")
-    bring_level(business(postgres))
+    level(business(postgres))
     assert seen(postgres) == whole("run-2", 2)
 
 
 @pytest.mark.parametrize(
     ("table", "harm"),
     [
-        ("account_segments", "delete from staged_account_segments where account_id = 'A3'"),
-        ("account_segments", "update staged_account_segments set revenue_12m = revenue_12m * 10"),
-        ("account_segments", "update staged_account_segments set score = score + 0.0000001"),
-        ("account_segments", "update staged_account_segments set account_id = 'B' where account_id = 'A3'"),
-        ("account_segments", "update staged_account_segments set segment_since = segment_since + 1"),
-        ("account_features", "update staged_account_features set order_days = null where account_id = 'A3'"),
-        ("verdict_standings", "update staged_verdict_standings set is_under_contract = not is_under_contract"),
-        ("runs", "update staged_runs set started_at = started_at + interval '1 microsecond'"),
+        ("account_segments", "delete from rapport.account_segments where account_id = 'A3'"),
+        ("account_segments", "update rapport.account_segments set revenue_12m = revenue_12m * 10"),
+        ("account_segments", "update rapport.account_segments set score = score + 0.0000001"),
+        ("account_segments", "update rapport.account_segments set account_id = 'B' where account_id = 'A3'"),
+        ("account_segments", "update rapport.account_segments set segment_since = segment_since + 1"),
+        ("account_features", "update rapport.account_features set order_days = null where account_id = 'A3'"),
+        ("verdict_standings", "update rapport.verdict_standings set is_under_contract = not is_under_contract"),
+        ("runs", "update rapport.runs set started_at = started_at + interval '1 microsecond'"),
     ],
 )
-def test_what_does_not_arrive_as_it_was_sent_is_noticed(postgres, packages, table, harm):
-    path = location(business(postgres))
-    publish(packages[1], path)
-    with opened(path) as con, closing(connected(PURPOSE, business(postgres).warehouse)) as database:
-        changed = _changed(table, str(AS_OF))
-        _stage(con, database, table, changed)
-        _require_same(con, database, table, changed, "warehouse")
+def test_what_is_not_as_it_was_sent_is_noticed(postgres, packages, table, harm):
+    sent(postgres, packages[1])
+    with (
+        opened(location(business(postgres))) as con,
+        closing(connected(PURPOSE, business(postgres).warehouse)) as database,
+    ):
+        _require_same(con, database, table, str(AS_OF), "warehouse")
         asked(database, harm)
-        told = refusal(WarehouseError, _require_same, con, database, table, changed, "warehouse")
+        told = refusal(WarehouseError, _require_same, con, database, table, str(AS_OF), "warehouse")
     assert told.startswith(f"warehouse: {table} did not arrive as it was sent (")
 
 
-def test_rows_that_are_lost_on_the_way_leave_the_last_publication(postgres, packages):
+@pytest.mark.parametrize("table", ["account_features", "segment_summary", "verdict_standings"])
+def test_a_trigger_that_loses_rows_leaves_the_last_publication(postgres, packages, table):
     sent(postgres, packages[1])
     postgres.execute(
-        "create function public.lose() returns trigger language plpgsql as "
-        "$$ begin return case when new.account_id <> 'A3' then new end; end $$",
-        "create function public.lie_in_wait() returns event_trigger language plpgsql as $$ begin "
-        "if to_regclass('pg_temp.staged_account_features') is not null then "
-        "create trigger lose before insert on pg_temp.staged_account_features for each row execute function public.lose(); "
-        "end if; end $$",
-        "create event trigger lie_in_wait on ddl_command_end when tag in ('CREATE TABLE') execute function public.lie_in_wait()",
+        "create function public.lose() returns trigger language plpgsql as 'begin return null; end'",
+        f"create trigger lose before insert on rapport.{table} for each row execute function public.lose()",
     )
     publish(packages[2], location(business(postgres)))
-    assert refusal(WarehouseError, bring_level, business(postgres)) == (
-        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: account_features did not arrive as it was sent (12 rows; "
-        "11 arrived). Its readers have the last whole publication. Publish again, and report it if it happens twice."
+    told = refusal(WarehouseError, level, business(postgres))
+    assert told.startswith(
+        f"warehouse postgres postgres on 127.0.0.1, port {postgres.port}: {table} did not arrive as it was sent ("
     )
     assert seen(postgres) == whole("run-1", 1)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        ["drop table rapport.verdict_standings", "drop table rapport.account_segment_history"],
+        ["truncate rapport.segment_changes"],
+        ["delete from rapport.segment_summary where stage = 'A1'"],
+    ],
+)
+def test_tables_that_lost_rows_of_earlier_days_get_them_again(postgres, tmp_path, harm):
+    sent(postgres, sealed(tmp_path / "1", "run-1", 1, YESTERDAY))
+    postgres.execute(*harm)
+    if "drop" in harm[0]:
+        assert everything_in(up_to_date(business(postgres))) == everything_in(location(business(postgres)))
+        with opened(up_to_date(business(postgres, "another"))) as con:
+            assert con.execute("select count(*) from rapport.account_segments").fetchall() == [(11,)]
+    sent(postgres, sealed(tmp_path / "2", "run-2", 3, continues="run-1"))
+    assert everything(postgres) == everything_in(location(business(postgres)))
+
+
+def test_what_others_hang_on_rows_that_stay_stays_too(postgres, tmp_path):
+    sent(postgres, sealed(tmp_path / "1", "run-1", 1))
+    postgres.execute(
+        "create table public.notes (account_id text, line text, valid_from date, note text, foreign key (account_id, line, valid_from) "
+        "references rapport.account_segment_history on delete cascade)",
+        "insert into public.notes select account_id, line, valid_from, 'mine' from rapport.account_segment_history",
+        "alter table rapport.segment_changes add column mine text default 'mine'",
+    )
+    sent(postgres, sealed(tmp_path / "2", "run-2", 1))
+    assert postgres.rows("select count(*) from public.notes") == [(5,)]
+    assert postgres.rows("select distinct mine from rapport.segment_changes") == [("mine",)]
+    assert everything(postgres) == everything_in(location(business(postgres)))
+
+
+def test_a_run_that_was_taken_out_of_the_file_meanwhile_is_not_said_to_be_published(postgres, packages):
+    sent(postgres, packages[1])
+    publish(packages[2], location(business(postgres)))
+    sent(postgres, packages[3], state="another")
+    up_to_date(business(postgres))
+    told = refusal(WarehouseError, bring_level, business(postgres), "run-2")
+    assert "run run-3 was published to it since run run-2 was computed." in told
+    assert seen(postgres) == whole("run-3", 3)
+
+
+@pytest.mark.parametrize("where", ["environment", "database"])
+def test_texts_arrive_whatever_encoding_others_prefer(postgres, packages, monkeypatch, where):
+    if where == "environment":
+        monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    else:
+        postgres.execute("alter database postgres set client_encoding = 'LATIN1'")
+    path = location(business(postgres))
+    publish(packages[1], path)
+    with opened(path, read_only=False) as con:
+        con.execute("update rapport.account_segments set account_id = 'ä日本' where account_id = 'A1'")
+    level(business(postgres))
+    found = postgres.rows(
+        "select encode(convert_to(account_id, 'UTF8'), 'hex') from rapport.account_segments order by 1 desc limit 1"
+    )
+    assert found == [("ä日本".encode().hex(),)]
+    assert everything_in(up_to_date(business(postgres, "another"))) == everything_in(path)
+
+
+def test_a_database_that_has_no_place_for_a_letter_says_so(postgres, packages):
+    postgres.execute(
+        "drop database if exists western",
+        "create database western encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'",
+    )
+    western = business(postgres, database="western")
+    path = location(western)
+    publish(packages[1], path)
+    for name in ("ä", "日本"):
+        with opened(path, read_only=False) as con:
+            con.execute(f"update rapport.account_segments set account_id = '{name}' where account_id in ('A1', 'ä')")
+        if name == "ä":
+            level(western)
+            other = Database(postgres.port, "western")
+            assert other.rows(
+                "select octet_length(account_id) from rapport.account_segments order by account_id desc limit 1"
+            ) == [(1,)]
+        else:
+            publish(packages[2], path)
+            with opened(path, read_only=False) as con:
+                con.execute("update rapport.account_segments set account_id = '日本' where account_id = 'A1'")
+            assert "character with byte sequence" in refusal(WarehouseError, level, western)
+
+
+@pytest.fixture
+def hindered(postgres) -> Generator[Database]:
+    """A database whose settings do not suit a publisher."""
+    postgres.execute(
+        "create table public.staged_account_segments (mine text)",
+        "alter database postgres set search_path = public, pg_temp",
+        "alter database postgres set statement_timeout = '300ms'",
+        "alter database postgres set idle_in_transaction_session_timeout = '300ms'",
+        "alter database postgres set default_transaction_isolation = 'serializable'",
+        "alter database postgres set default_transaction_read_only = on",
+    )
+    yield postgres
+    postgres.execute("set default_transaction_read_only = off", "alter database postgres reset all")
+
+
+def test_settings_of_the_database_stand_in_nobodys_way(hindered, packages):
+    require_writable(business(hindered))
+    sent(hindered, packages[1])
+    hindered.execute(
+        "set default_transaction_read_only = off",
+        "create function public.nap() returns trigger language plpgsql as 'begin perform pg_sleep(0.5); return null; end'",
+        "create trigger nap after insert on rapport.runs execute function public.nap()",
+    )
+    sent(hindered, packages[2])
+    assert everything_in(up_to_date(business(hindered, "another"))) == everything_in(location(business(hindered)))
+    assert seen(hindered) == whole("run-2", 2)
+    assert hindered.rows("select count(*) from public.staged_account_segments") == [(0,)]
+
+
+def test_tables_of_another_user_are_told_before_a_run(postgres, packages, guest):
+    sent(postgres, packages[1])
+    postgres.execute(
+        "grant create, usage on schema rapport to guest",
+        "grant all on all tables in schema rapport to guest",
+    )
+    told = refusal(WarehouseError, require_writable, business(postgres, user=guest))
+    assert "tables in the schema rapport are another user's (account_features, account_segment_history, " in told
+    assert 'alter table rapport.account_features owner to "guest"' in told
 
 
 def test_names_in_any_script_arrive(postgres, packages):
@@ -394,7 +531,7 @@ def test_names_in_any_script_arrive(postgres, packages):
     with opened(path, read_only=False) as con:
         for place, name in enumerate(("ä", "Z", "a", "straße", "日本", "😀"), start=1):
             con.execute(f"update rapport.account_segments set account_id = '{name}' where account_id = 'A{place}'")
-    bring_level(business(postgres))
+    level(business(postgres))
     assert everything(postgres) == everything_in(path)
     assert everything_in(up_to_date(business(postgres, "another"))) == everything_in(path)
 

@@ -142,6 +142,7 @@ def test_a_ruler_is_written_that_can_be_read():
     found = calibrated_ruler(drawn(300, 0.0, 1.0, -2.0, -1.0), small, AS_OF)
     assert Ruler.model_validate(found.ruler.model_dump()) == found.ruler
     assert found.at_bound == ("reciprocity",)
+    assert found.ruler.features["reciprocity"].weight == 0.001
 
 
 def test_later_labels_are_judged_by_a_fit_to_earlier_ones():
