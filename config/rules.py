@@ -36,6 +36,8 @@ FIRST_DAY = "1900-01-01"
 TOO_MUCH = 1_000_000_000
 LONGEST_MINUTES = 366 * 24 * 60
 LONGEST_TERM_MONTHS = 120
+LONGEST_NAME = 300
+"""Of an account, or a line of business: two of them and a day fit into an entry of any database's index."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,18 @@ def _holding_nul(*columns: str) -> tuple[Rule, ...]:
             f"position(chr(0) in {column}) > 0",
             "expect_column_values_to_not_match_like_pattern",
             {"column": column, "like_pattern": "%\0%"},
+        )
+        for column in columns
+    )
+
+
+def _too_long(*columns: str) -> tuple[Rule, ...]:
+    return tuple(
+        Rule(
+            f"{column} is longer than {LONGEST_NAME} characters",
+            f"length({column}) > {LONGEST_NAME}",
+            "expect_column_value_lengths_to_be_between",
+            {"column": column, "max_value": LONGEST_NAME},
         )
         for column in columns
     )
@@ -182,6 +196,7 @@ RULES: dict[IncomingTable, tuple[Rule, ...]] = {
         *_missing(ORDERS),
         *_empty("order_id", "account_id"),
         *_holding_nul("order_id", "account_id", "line"),
+        *_too_long("account_id", "line"),
         *_misdated("ordered_on", "ordered_at"),
         _too_much("amount"),
         _too_much("quantity"),
@@ -194,6 +209,7 @@ RULES: dict[IncomingTable, tuple[Rule, ...]] = {
         *_missing(ENGAGEMENTS),
         *_empty("account_id"),
         *_holding_nul("event_id", "account_id", "line"),
+        *_too_long("account_id", "line"),
         *_misdated("occurred_on", "occurred_at"),
         _unknown("kind", KINDS),
         _unknown("direction", DIRECTIONS),

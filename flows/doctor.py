@@ -1,10 +1,11 @@
 """A look at what a business leans on between runs: versions, locks, room on the disk, and what lies in its state and warehouse."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from platform import python_version
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -16,7 +17,7 @@ from flows.ledger import ROLES
 from flows.lock import holder
 from flows.postgres_warehouse import published
 from flows.runs import require_state, today
-from flows.warehouse import location, lock_file, place
+from flows.warehouse import live, location, lock_file, place
 from transforms.decided import merges_in_force
 
 MB = 1e6
@@ -111,9 +112,21 @@ def _state(business: Business) -> Iterator[Finding]:
 
 
 def _warehouse(business: Business) -> Iterator[Finding]:
-    present = published(business)
-    found = f"as of {present['as_of']}, by run {present['run_id']}" if present else "nothing published yet"
-    yield Finding("warehouse", f"{place(business.warehouse)}, {found}")
+    present, kept = published(business), live(location(business))
+    where = place(business.warehouse)
+    yield Finding("warehouse", f"{where}, {_last(present)}")
+    if (present and present["run_id"]) != (kept and kept["run_id"]):
+        yield Finding(
+            "warehouse",
+            f"{location(business)} is not level with it, {_last(kept)}; the next run sees to it",
+            is_well=False,
+        )
+
+
+def _last(published_last: Mapping[str, Any] | None) -> str:
+    if published_last is None:
+        return "nothing published yet"
+    return f"as of {published_last['as_of']}, by run {published_last['run_id']}"
 
 
 def _counted(business: Business) -> list[Batch]:

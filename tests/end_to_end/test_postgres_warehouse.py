@@ -13,6 +13,7 @@ from config.errors import WarehouseError
 from config.settings import load
 from flows.backfill import new_backfill, replay
 from flows.compare import compare
+from flows.doctor import examination
 from flows.explain import explanation
 from flows.postgres_warehouse import up_to_date
 from flows.resume import owned, sealed_before
@@ -118,6 +119,10 @@ def test_what_the_database_missed_comes_with_the_same_command(firm):
     with pytest.raises(WarehouseError, match="not now"):
         night(1)
     assert in_postgres("meanwhile") == before
+    *_, there, here = examination(load(Path("firm.yaml")))
+    assert (there.is_well, here.is_well) == (True, False)
+    assert f"as of {day(0)}, by run " in there.found
+    assert here.found.startswith(f"state/warehouse.duckdb is not level with it, as of {day(1)}, by run ")
     firm.execute("drop trigger refuse on rapport.runs")
     did = night(1)
     assert did.startswith("nothing changed: run ")

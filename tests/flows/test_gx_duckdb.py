@@ -67,6 +67,11 @@ BY_ROW = [
         "true",
     ),
     (
+        check("expect_column_value_lengths_to_be_between", column="text", min_value=2),
+        "length(text) < 2",
+        "text is not null",
+    ),
+    (
         check("expect_column_values_to_be_between", column="number", min_value=0, max_value=10),
         "number < 0 or number > 10",
         "number is not null",
