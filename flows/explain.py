@@ -1,15 +1,18 @@
 """Why an account has its verdict, from the published tables."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from config.catalogue import BY_NAME, DIMENSIONS
 from config.errors import ConfigurationError, WarehouseError
 from config.rules import ROLL_UP
+from config.scoring import Ruler
 from config.settings import Business
 from flows.postgres_warehouse import up_to_date
 from flows.warehouse import live, opened, place
@@ -118,7 +121,15 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
         raise ConfigurationError(
             f"account {account!r} has no line {line!r}; its lines are {named(verdicts['line'].to_list())}."
         )
-    found = [_explained(business, verdict, verdicts, features, history) for verdict in wanted.to_dicts()]
+    periods: dict[str, list[dict[str, Any]]] = {}
+    for period in history.to_dicts():
+        periods.setdefault(period["line"], []).append(period)
+    parts = _parts(features, business.ruler, business.currency)
+    enters_at = log_odds_at(business.ruler.verdict.enter)
+    found = []
+    for verdict in wanted.to_dicts():
+        leading = _leading_line(verdict, verdicts) if verdict["line"] == ROLL_UP else verdict["line"]
+        found.append(_explained(verdict, leading, parts[leading], periods.get(verdict["line"], []), enters_at))
     if any(abs(_added_up(each) - each.score) > TOLERANCE for each in found):
         raise WarehouseError(
             f"warehouse {path}: its verdicts were given by another ruler {business.ruler.version} than this one. Nothing can be "
@@ -128,30 +139,32 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
 
 
 def _explained(
-    business: Business, verdict: dict, verdicts: pl.DataFrame, features: pl.DataFrame, history: pl.DataFrame
+    verdict: dict[str, Any],
+    leading_line: str,
+    parts: tuple[Part, ...],
+    history: Sequence[dict[str, Any]],
+    enters_at: float,
 ) -> Explanation:
-    ruler = business.ruler
-    line = _leading_line(verdict, verdicts)
-    row = features.filter(pl.col("line") == line)
-    points = row.select(contributions(ruler)).row(0, named=True)
-    parts = [
-        Part(name, points[contribution(name)], in_words(BY_NAME[name], row[name], business.currency)[0])
-        for name in ruler.features
-        if row[name][0] is not None
-    ]
+    names = [each.name for each in fields(Period)]
     return Explanation(
         **{each.name: verdict[each.name] for each in fields(Explanation) if each.name in verdict},
-        leading_line=line,
-        history=tuple(
-            Period(**period)
-            for period in history.filter(pl.col("line") == verdict["line"])
-            .select(each.name for each in fields(Period))
-            .to_dicts()
-        ),
-        parts=tuple(sorted(parts, key=lambda part: -abs(part.points))),
+        leading_line=leading_line,
+        history=tuple(Period(**{name: period[name] for name in names}) for period in history),
+        parts=parts,
         log_odds=verdict["base_points"] + sum(verdict[f"{dimension}_points"] for dimension in DIMENSIONS),
-        enters_at=log_odds_at(ruler.verdict.enter),
+        enters_at=enters_at,
     )
+
+
+def _parts(features: pl.DataFrame, ruler: Ruler, currency: str) -> dict[str, tuple[Part, ...]]:
+    """By line what each known feature adds, in words, from the largest down."""
+    points = {row["line"]: row for row in features.select("line", *contributions(ruler)).to_dicts()}
+    found: dict[str, list[Part]] = {line: [] for line in points}
+    for name in ruler.features:
+        known = features.filter(pl.col(name).is_not_null())
+        for line, words in zip(known["line"], in_words(BY_NAME[name], known[name], currency), strict=True):
+            found[line].append(Part(name, points[line][contribution(name)], words))
+    return {line: tuple(sorted(parts, key=lambda part: -abs(part.points))) for line, parts in found.items()}
 
 
 def _added_up(found: Explanation) -> float:
@@ -159,9 +172,9 @@ def _added_up(found: Explanation) -> float:
     return 100 / (1 + math.exp(-found.base_points - sum(part.points for part in found.parts)))
 
 
-def _leading_line(verdict: dict, verdicts: pl.DataFrame) -> str:
-    """The line itself; of an account as a whole the line whose verdict it has."""
-    same = pl.all_horizontal(pl.col(name) == pl.lit(verdict[name]) for name in ("segment", "stage", "score", "reasons"))
-    return verdicts.filter(same).sort(pl.col("line") == verdict["line"], descending=verdict["line"] != ROLL_UP)["line"][
-        0
-    ]
+def _leading_line(whole: dict[str, Any], verdicts: pl.DataFrame) -> str:
+    """The line whose verdict an account as a whole has."""
+    same = pl.all_horizontal(pl.col(name) == pl.lit(whole[name]) for name in ("segment", "stage", "score"))
+    # the whole may say after the reasons of its leading line which other one would keep it a client
+    begins = pl.lit(whole["reasons"]).str.starts_with(pl.col("reasons"))
+    return verdicts.filter(same, begins, pl.col("line") != ROLL_UP).sort("line")["line"][0]

@@ -176,7 +176,10 @@ def print_explanation(found: Sequence[Explanation], as_json: bool) -> None:
         )
         for period in each.history:
             console.print(f"  {period.valid_from} to {period.valid_to or 'now'}: {period.segment}, {period.because}")
-        if each.line != each.leading_line and any(other.line == each.leading_line for other in found):
+        leading = next((other for other in found if other.line == each.leading_line != each.line), None)
+        if leading:
+            if each.reasons != leading.reasons:
+                console.print(each.reasons.removeprefix(leading.reasons).strip())
             continue
         console.print(each.reasons)
         table = Table("counts", "because", box=None, pad_edge=False)

@@ -23,7 +23,18 @@ from flows.report import report
 from flows.runs import at_work, new_run, run_stages
 from flows.terminal import print_explanation
 from flows.warehouse import live
-from tests.end_to_end.over_time import COLUMNS, HEADER, content, day, known_now, ledger, night, orders, written
+from tests.end_to_end.over_time import (
+    COLUMNS,
+    DATA_FROM,
+    HEADER,
+    content,
+    day,
+    known_now,
+    ledger,
+    night,
+    orders,
+    written,
+)
 from tests.ingest import csv, source
 from tests.waiting import WAIT_SECONDS
 
@@ -384,6 +395,24 @@ def test_an_account_that_is_not_there_may_be_one_that_is_called_nearly_so(folder
         explanation(load(Path("firm.yaml")), "A11", None)
     with pytest.raises(ConfigurationError, match=r"there is no account 'B-77' in .*warehouse\.duckdb\.$"):
         explanation(load(Path("firm.yaml")), "B-77", None)
+
+
+def test_an_account_that_two_lines_keep_a_client_is_explained_by_the_leading_one(folder, capsys):
+    bought = [
+        f"{line}-{number},1,A1,{line},{DATA_FROM + timedelta(days=number)} 10:00,50,false"
+        for line, every in (("law", 2), ("shop", 3))
+        for number in range(0, (day(1) - DATA_FROM).days, every)
+    ]
+    written(folder, bought)
+    night(0)
+    found = {each.line: each for each in explanation(load(Path("firm.yaml")), "A1", None)}
+    assert {each.segment for each in found.values()} == {"client"}
+    assert found["*"].leading_line == "law"
+    assert found["*"].parts == found["law"].parts != found["shop"].parts
+    assert found["*"].reasons == found["law"].reasons + " By its line shop it would stay a client."
+    assert [each.leading_line for each in found.values()] == ["law", "law", "shop"]
+    print_explanation(list(found.values()), as_json=False)
+    assert capsys.readouterr().out.count("By its line shop it would stay a client.") == 1
 
 
 def test_the_reasons_of_a_line_are_not_told_again_of_the_account_as_a_whole(folder, capsys):
