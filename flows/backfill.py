@@ -142,7 +142,7 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
         if published_hashes(backfill.copy) != before:
             _require_calm(backfill, days, live_path)
             exchange(backfill.copy, live_path, as_copied, backfill.run_id, backfill.started_at, backfill.wait_seconds)
-        last = live(backfill.copy)
+        last = live(live_path)
         if last:
             bring_level(business, last["run_id"], backfill.wait_seconds)
         backfill.copy.unlink()

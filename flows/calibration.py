@@ -26,6 +26,7 @@ REQUIRED = ("account_id", "label")
 LABELS = ("1", "2", "3", "4", "5")
 """5 and 4: a client. 3: neither, left out. 2 and 1: a customer."""
 MOST_DAYS = 60
+SEPARATORS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Calibrated:
 def calibrate(business: Business, labels: Path, out: Path) -> Calibrated:
     """Writes the business's ruler with base and weights fitted to labels.
 
-    A label is read beside the features as of its day, so that nothing later is known to the fit.
+    A label is read beside the features as of its day, so that the fit knows nothing that happened later.
 
     Args:
         business: the business.
@@ -136,16 +137,15 @@ def _as_text(labels: Path) -> pl.DataFrame:
     if not labels.is_file():
         raise ConfigurationError(f"{labels}: there is no such file. Nothing was written. Correct its path.")
     try:
-        read = pl.read_csv(labels, infer_schema=False)
-    except PolarsError as error:
+        with labels.open(encoding="utf-8-sig") as file:
+            header = file.readline()
+        separator = max(SEPARATORS, key=header.count)
+        return pl.read_csv(labels, infer_schema=False, separator=separator).rename(lambda name: name.strip().lower())
+    except (OSError, UnicodeDecodeError, PolarsError) as error:
         raise ConfigurationError(
             f"{labels}: it cannot be read as CSV ({str(error).splitlines()[0]}). Nothing was written. Save it as CSV in UTF-8, with a "
-            "first line of column names and as many values in each line."
+            "first line of column names, each once, and as many values in each line."
         ) from error
-    separators = [each for each in (";", "\t") if read.width == 1 and each in read.columns[0]]
-    if separators:
-        read = pl.read_csv(labels, infer_schema=False, separator=separators[0])
-    return read.rename(lambda name: name.strip().lower())
 
 
 def _refuse(labels: Path, given: pl.DataFrame, wrong: pl.Expr, what: str, column: str) -> None:

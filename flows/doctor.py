@@ -48,6 +48,8 @@ def examination(business: Business) -> list[Finding]:
             found += part(business)
         except RapportError as error:
             found.append(Finding(what, str(error), is_well=False))
+        except (OSError, ValueError) as error:  # no right to read it, or not what Rapport wrote
+            found.append(Finding(what, f"it cannot be looked at ({type(error).__name__}: {error})", is_well=False))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import TextIO
 from config.errors import Busy
 
 POLL_SECONDS = 0.1
+LEAST_WAIT_SECONDS = 0.3  # for who only looks whether it is held
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def held(lock: Path, what: str, run_id: str, started_at: datetime, wait_seconds:
     """
     # never unlinked: a process waiting on an unlinked file would get a lock that nobody else sees
     with lock.open("a+", encoding="utf-8") as file:
-        deadline = time.monotonic() + wait_seconds
+        deadline = time.monotonic() + max(wait_seconds, LEAST_WAIT_SECONDS)
         while not _taken(file.fileno()):
             if time.monotonic() >= deadline:
                 raise Busy(

@@ -6,6 +6,7 @@ the state was lost, the file is made anew from it.
 """
 
 import os
+import time
 from collections.abc import Generator, Iterable
 from contextlib import closing, contextmanager
 from datetime import date
@@ -38,6 +39,8 @@ from flows.warehouse import (
 WAIT_SECONDS = 60
 """How long who only reads waits for who publishes, or changes a table."""
 LONGEST_WAIT_SECONDS = 2_000_000
+LEAST_WAIT_FOR_READERS_SECONDS = 30
+MOMENT_SECONDS = 1.0
 LOCKED_OUT = "55P03"
 """What Postgres answers where a lock was not to be had in time."""
 TYPES = {"DOUBLE": "double precision"}
@@ -46,9 +49,12 @@ SETTINGS = (
     "set local statement_timeout = 0",
     "set local idle_in_transaction_session_timeout = 0",
     "set local row_security = off",
+    "select set_config(name, '0', true) from pg_catalog.pg_settings where name = 'transaction_timeout'",  # from Postgres 17 on
 )
 """Of the role or the database they may be otherwise, and end what takes its time, or hide rows."""
+READING = "set transaction isolation level read committed, read only"
 WRITING = "set transaction isolation level read committed, read write"
+"""How transactions begin, whatever the default is."""
 BY_BYTES = ' collate "C"'
 """The order of texts that DuckDB has."""
 
@@ -92,8 +98,7 @@ def require_writable(business: Business) -> None:
                 "Give it another place, or the right to write."
             )
         return
-    with _connection(warehouse, "Nothing was changed.") as database:
-        asked(database, "set transaction read write")
+    with _connection(warehouse, "Nothing was changed.", kind=WRITING) as database:
         makes_tables = (
             f"has_schema_privilege({literal(SCHEMA)}, 'create') and has_schema_privilege({literal(SCHEMA)}, 'usage')"
             if asked(database, _HAS_SCHEMA)
@@ -156,8 +161,8 @@ def up_to_date(business: Business) -> Path:
         with as_publisher(live_path, missing["run_id"], missing["started_at"], WAIT_SECONDS):
             # while it waited, a run may have published to the file, or another command have made it anew
             if _missing(business, path):
-                with _connection(warehouse, "Nothing was changed.") as database:
-                    for command in (SNAPSHOT, *AS_TEXT):
+                with _connection(warehouse, "Nothing was changed.", kind=SNAPSHOT) as database:
+                    for command in AS_TEXT:
                         asked(database, command)
                     needed = asked(database, _BYTES)[0][0]
                     exchange_file(live_path, needed, lambda _, next_path: _copy(database, next_path, place(warehouse)))
@@ -190,12 +195,9 @@ def bring_level(business: Business, run_id: str, wait_seconds: float = 0) -> boo
         return False
     done = "Its readers have the last whole publication."
     with faults_explained(path), opened(path) as con:
-        with _connection(warehouse, done, wait_seconds) as database:
-            asked(database, WRITING)
-            _add_columns(database)
-        with _connection(warehouse, done, wait_seconds) as database:
-            asked(database, WRITING)
-            asked(database, f"select cast(pg_advisory_xact_lock(hashtext({literal(SCHEMA)})) as text)")
+        _add_columns(business, warehouse, done, wait_seconds)
+        with _connection(warehouse, done, wait_seconds, WRITING) as database:
+            _lock(database)
             present = _present(business, database)
             known = [run_id for (run_id,) in asked(database, f"select run_id from {LEDGER}")] if present else []
             if present and not all(_holds(con, each) for each in (present["run_id"], run_id)):
@@ -231,19 +233,22 @@ def _bring(con: duckdb.DuckDBPyConnection, database: Any, known: list[str], wher
 
 
 @contextmanager
-def _connection(warehouse: PostgresWarehouse, done: str, wait_seconds: float = WAIT_SECONDS) -> Generator[Any]:
+def _connection(
+    warehouse: PostgresWarehouse, done: str, wait_seconds: float = WAIT_SECONDS, kind: str = READING
+) -> Generator[Any]:
     """A connection in a transaction, which is undone unless it is committed; what Postgres says is told without values.
 
     Args:
         warehouse: where to connect to.
         done: what became of what it is for where it fails, a sentence.
         wait_seconds: how long to wait for who holds a table.
+        kind: the statement that the transaction begins with.
     """
     where = f"warehouse {place(warehouse)}"
     purpose = Purpose(where, done, WarehouseError)
     with closing(connected(purpose, warehouse)) as database:
         try:
-            for command in SETTINGS:
+            for command in (kind, *SETTINGS):
                 asked(database, command)
             asked(database, f"set local lock_timeout = {max(1, round(min(wait_seconds, LONGEST_WAIT_SECONDS) * 1000))}")
             yield database
@@ -312,16 +317,46 @@ def _copy(database: Any, next_path: Path, where: str) -> None:
         con.execute("checkpoint")
 
 
-def _add_columns(database: Any) -> None:
-    """Gives tables that stand the columns that they miss, in a transaction of their own: readers of a table wait for that."""
+def _lock(database: Any) -> None:
+    """Makes this the only publisher until the transaction ends."""
+    asked(database, f"select cast(pg_advisory_xact_lock(hashtext({literal(SCHEMA)})) as text)")
+
+
+def _add_columns(business: Business, warehouse: PostgresWarehouse, done: str, wait_seconds: float) -> None:
+    """Gives tables that stand the columns that they miss, in a transaction of their own.
+
+    Who reads a table meanwhile is waited for, and who wants to read it waits for that: so it is tried for a moment at a time.
+    """
+    deadline = time.monotonic() + max(wait_seconds, LEAST_WAIT_FOR_READERS_SECONDS)
+    while True:
+        try:
+            with _connection(warehouse, done, MOMENT_SECONDS, WRITING) as database:
+                if not _missing_columns(database):
+                    return
+                _lock(database)
+                _present(business, database)
+                for name, missing in _missing_columns(database).items():
+                    added = ", ".join(f"add column {_declared(column)}" for column in missing)
+                    asked(database, f"alter table {table(name)} {added}")
+                    _comment(database, name, missing)
+                database.commit()
+                return
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(MOMENT_SECONDS)
+
+
+def _missing_columns(database: Any) -> dict[str, list[Column]]:
+    """Of each table that stands the columns that it has not."""
     standing = set(asked(database, _COLUMNS))
-    for name, columns in PUBLISHED.items():
-        missing = [column for column in columns if (name, column.name) not in standing]
-        if name in {known for known, _ in standing} and missing:
-            added = ", ".join(f"add column {_declared(column)}" for column in missing)
-            asked(database, f"alter table {table(name)} {added}")
-            _comment(database, name, missing)
-    database.commit()
+    tables = {name for name, _ in standing}
+    missing = {
+        name: [column for column in columns if (name, column.name) not in standing]
+        for name, columns in PUBLISHED.items()
+        if name in tables
+    }
+    return {name: columns for name, columns in missing.items() if columns}
 
 
 def _create(database: Any) -> None:
@@ -348,11 +383,13 @@ def _declared(column: Column) -> str:
 
 
 def _is_whole_before(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: date) -> bool:
-    """Whether a table that keeps earlier days has as many rows of the days before one as the file has."""
+    """Whether a table that keeps earlier days has as many rows, and values of each column, of the days before one as the file has."""
     day = day_column(name)
     if day is None:
         return True
-    counted = f"select count(*) from {table(name)} where {day} < date {literal(str(since))}"
+    columns = (identifier(column.name) for column in PUBLISHED[name] if column.name != "valid_to")
+    values = ", ".join(f"count({column})" for column in columns)
+    counted = f"select {values} from {table(name)} where {day} < date {literal(str(since))}"
     return asked(database, counted) == con.execute(counted).fetchall()
 
 

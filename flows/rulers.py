@@ -1,5 +1,6 @@
 """Fitting a ruler on the published accounts, into a file that people review."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,13 +51,17 @@ def fit_ruler(business: Business, out: Path) -> list[Change]:
 
 
 def require_new(out: Path) -> None:
-    """Makes sure that no file is written over.
+    """Makes sure that a file can be written, and none is written over.
 
     Raises:
-        ConfigurationError: it exists already.
+        ConfigurationError: it exists already, or its directory does not.
     """
     if out.exists():
         raise ConfigurationError(f"{out}: the file exists. Nothing was written. Name another, or take it away.")
+    if not os.access(out.parent, os.W_OK):
+        raise ConfigurationError(
+            f"{out}: it cannot be written: there is no directory {out.parent} to write to. Name another file."
+        )
 
 
 def write_ruler(ruler: Ruler, out: Path, origin: str) -> None:

@@ -194,7 +194,7 @@ def why_anew(business: Business, merges: Sequence[Merge]) -> str:
     if not (business.state / FILE).exists():
         return "there was none"
     try:
-        with duckdb.connect(business.state / FILE) as con:
+        with duckdb.connect(business.state / FILE, read_only=True) as con:
             found = con.execute("select hash from made_of").fetchall()
     except duckdb.Error as error:
         if is_open_elsewhere(error):

@@ -145,9 +145,9 @@ def rolled_up(lines: pl.DataFrame) -> pl.DataFrame:
 
 
 def _is_a_clients() -> pl.Expr:
-    """Whether a line that matters is a client's, and not the first of its account."""
-    is_first = pl.col("account").ne_missing(pl.col("account").shift(1))
-    return ~is_first & ~pl.col("is_minor") & (pl.col("segment_order") == 0)
+    """Whether a line is a client's, matters as the one before it does, and is not the first of its account."""
+    follows = pl.col("account").eq_missing(pl.col("account").shift(1))
+    return follows & (pl.col("is_minor") == pl.col("is_minor").shift(1)) & (pl.col("segment_order") == 0)
 
 
 def _has_tenth(amount: pl.Expr) -> pl.Expr:

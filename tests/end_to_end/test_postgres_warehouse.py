@@ -80,6 +80,24 @@ def test_a_backfill_becomes_visible_as_a_whole(firm, by_nights):
     assert in_postgres() == by_nights
 
 
+def test_a_backfill_that_changes_nothing_does_so_and_one_that_postgres_missed_is_brought_by_the_next(firm):
+    night(0)
+    night(1)
+    before = firm.rows("select run_id from rapport.runs order by published_at")
+    list(replay(new_backfill(load(Path("firm.yaml")), day(0), day(1), "day")))
+    assert firm.rows("select run_id from rapport.runs order by published_at") == before
+    firm.execute(
+        "create function public.refuse() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$",
+        "create trigger refuse before insert on rapport.runs execute function public.refuse()",
+    )
+    again = new_backfill(load(Path("firm.yaml")), day(0), day(3), "day")
+    with pytest.raises(WarehouseError, match="not now"):
+        list(replay(again))
+    firm.execute("drop trigger refuse on rapport.runs")
+    list(replay(again))
+    assert [row[0] for row in in_postgres()["runs"]] == [day(number) for number in range(4)]
+
+
 def test_a_dry_run_goes_on_from_it_and_leaves_it_alone(firm):
     night(0)
     shutil.rmtree("state")

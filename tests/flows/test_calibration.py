@@ -197,6 +197,8 @@ def test_labels_that_cannot_be_used_are_told(folder):
             "features of 1999-01-01, for labels of that day: Two rooms:",
         ),
         (["account_id,label", "C1,5,7"], "it cannot be read as CSV ("),
+        (["account_id;label", "C1;5;7"], "it cannot be read as CSV ("),
+        (["Label,label,account_id", "5,5,C1"], "it cannot be read as CSV ("),
     ],
 )
 def test_labels_that_are_wrong_are_refused(folder, lines, told):
@@ -212,6 +214,15 @@ def test_a_file_that_is_there_is_not_written_over(folder):
     with pytest.raises(ConfigurationError, match=r"^new\.yaml: the file exists"):
         calibrated()
     assert Path("new.yaml").read_text() == "mine"
+
+
+def test_a_directory_that_is_not_there_is_told_before_anything_is_computed(folder):
+    labelled(folder, "account_id,label", "nobody,0")
+    with pytest.raises(ConfigurationError) as refused:
+        calibrated("nowhere/new.yaml")
+    assert str(refused.value) == (
+        "nowhere/new.yaml: it cannot be written: there is no directory nowhere to write to. Name another file."
+    )
 
 
 def test_a_file_that_is_not_there_is_told(folder):

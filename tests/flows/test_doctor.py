@@ -4,6 +4,8 @@ import fcntl
 import json
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from config.settings import load
 from flows.cli import main
 from flows.doctor import Finding, examination
+from flows.lock import held
 from tests.end_to_end.over_time import day, night, written
 from tests.waiting import WAIT_SECONDS
 
@@ -62,6 +65,29 @@ def test_nothing_is_changed(firm):
     assert {path: path.read_bytes() for path in firm.rglob("*") if path.is_file()} == before
 
 
+def test_what_another_program_left_unwritten_in_the_state_stays_so(firm):
+    script = (
+        "import duckdb, os\n"
+        "con = duckdb.connect('state/state.duckdb')\n"
+        "con.execute('create table main.more (n integer)')\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=WAIT_SECONDS)
+    assert Path("state/state.duckdb.wal").exists()
+    before = {path: path.read_bytes() for path in firm.rglob("*") if path.is_file()}
+    assert examined()["state"] == [Finding("state", "the next run adds to it what changed")]
+    assert {path: path.read_bytes() for path in firm.rglob("*") if path.is_file()} == before
+
+
+def test_what_cannot_be_looked_at_is_told_and_the_rest_is_looked_at(firm):
+    Path("state/landed/shop/x.json").mkdir()
+    Path("state/business").write_bytes(b"\xff")
+    found = examined()
+    assert found["landed"][0].found.startswith("it cannot be looked at (IsADirectoryError: ")
+    assert found["state"][0].found.startswith("it cannot be looked at (UnicodeDecodeError: ")
+    assert found["warehouse"][0].is_well
+
+
 def test_a_batch_that_is_damaged_or_gone_is_found(firm):
     [landed] = Path("state/landed/shop").glob("*.parquet")
     content = bytearray(landed.read_bytes())
@@ -110,6 +136,14 @@ def test_to_look_at_a_lock_takes_it_from_nobody(firm):
     examined()
     with Path("state/lock").open("a+") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_run_that_starts_while_somebody_looks_is_not_turned_away(firm):
+    with Path("state/lock").open() as looked_at:
+        fcntl.flock(looked_at.fileno(), fcntl.LOCK_SH)
+        threading.Timer(0.1, lambda: fcntl.flock(looked_at.fileno(), fcntl.LOCK_UN)).start()
+        with held(Path("state/lock"), "the state", "run-8", datetime(2026, 1, 1, tzinfo=UTC)):
+            pass
 
 
 def test_a_disk_that_is_too_small_is_found(firm, monkeypatch):

@@ -197,9 +197,11 @@ def test_a_reader_sees_one_publication_until_its_transaction_ends(postgres, pack
 
     reader = threading.Thread(target=read)
     reader.start()
-    sent(postgres, packages[2], packages[3], packages[0])
-    stop.set()
-    reader.join()
+    try:
+        sent(postgres, packages[2], packages[3], packages[0])
+    finally:
+        stop.set()
+        reader.join()
     assert not wrong
     assert len(set(reads)) > 1
 
@@ -283,7 +285,52 @@ def test_tables_that_are_not_ours_are_left_alone(postgres, packages):
     )
     publish(packages[1], location(business(postgres)))
     assert refusal(WarehouseError, level, business(postgres)) == told
-    assert postgres.rows("select count(*) from rapport.account_segments") == [(0,)]
+    columns = "select count(*) from information_schema.columns where table_schema = 'rapport'"
+    assert postgres.rows(columns) == [(1,)]
+
+
+def test_a_ledger_of_another_business_gets_no_columns(postgres, packages):
+    postgres.execute(
+        "create schema rapport",
+        "create table rapport.runs (run_id text, business text, as_of date, started_at timestamp, published_at timestamp)",
+        "insert into rapport.runs values ('b-1', 'bakery', '2026-01-01', '2026-01-02', '2026-01-02')",
+    )
+    publish(packages[1], location(business(postgres)))
+    assert "the business file bakery.yaml publishes to it" in refusal(ConfigurationError, level, business(postgres))
+    columns = "select count(*) from information_schema.columns where table_schema = 'rapport'"
+    assert postgres.rows(columns) == [(5,)]
+
+
+def test_a_new_column_comes_between_the_queries_of_who_reads(postgres, packages):
+    sent(postgres, packages[1])
+    postgres.execute("alter table rapport.runs drop column models")
+    stop, failed = threading.Event(), []
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                postgres.rows("select count(*), cast(pg_sleep(0.05) as text) from rapport.runs group by 2")
+            except Exception as error:
+                failed.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        sent(postgres, packages[2])
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert not failed
+    assert seen(postgres) == whole("run-2", 2)
+
+
+def test_a_column_that_somebody_dropped_comes_back_with_what_was_in_it(postgres, tmp_path):
+    sent(postgres, sealed(tmp_path / "1", "run-1", 1, YESTERDAY))
+    postgres.execute("alter table rapport.segment_changes drop column because")
+    sent(postgres, sealed(tmp_path / "2", "run-2", 3, continues="run-1"))
+    assert everything(postgres) == everything_in(location(business(postgres)))
 
 
 def test_another_business_is_refused_and_its_tables_stand(postgres, packages):
@@ -493,6 +540,7 @@ def hindered(postgres) -> Generator[Database]:
         "alter database postgres set search_path = public, pg_temp",
         "alter database postgres set statement_timeout = '300ms'",
         "alter database postgres set idle_in_transaction_session_timeout = '300ms'",
+        "alter database postgres set transaction_timeout = '300ms'",
         "alter database postgres set default_transaction_isolation = 'serializable'",
         "alter database postgres set default_transaction_read_only = on",
     )

@@ -226,12 +226,18 @@ def test_the_account_has_the_revenue_of_all_its_lines_and_all_else_of_the_leadin
         ([("shop", "client", 70, "10", 1)], "shop"),
         ([("shop", "client", 70, "20", 1), ("web", "client", 75, "20", 1)], "web"),
         ([("shop", "client", 70, "1", 0)], None),
+        ([("shop", "client", 70, "1", 0), ("web", "client", 60, "1", 0)], None),
         ([("shop", "customer", 40, "10", 1)], None),
         ([], None),
     ],
 )
 def test_another_client_line_that_matters_would_keep_the_account_a_client(others, line):
     assert whole(("law", "client", 80, "90", 9), *others)["kept_by"] == line
+
+
+def test_where_no_line_has_revenue_or_contacts_any_line_can_keep_the_account():
+    assert whole(("law", "client", 80, "0", 0), ("shop", "client", 70, None, 0))["kept_by"] == "shop"
+    assert whole(("law", "client", 80, "0", 0), ("shop", "customer", 40, None, 0))["kept_by"] is None
 
 
 @pytest.mark.parametrize(("score", "end"), [(90, " By its line shop it would stay a client."), (40, "")])
