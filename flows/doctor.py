@@ -107,7 +107,7 @@ def _state(business: Business) -> Iterator[Finding]:
     if holder(business.state / "lock"):
         yield Finding("state", "a run is at work in it")
         return
-    why = state.why_anew(business, merges_in_force(business.decided, today(business)))
+    why = state.why_anew(business, merges_in_force(business.decided, today(business)), only_looks=True)
     yield Finding(
         "state", f"the next run makes it anew, since {why}" if why else "the next run adds to it what changed"
     )

@@ -181,12 +181,13 @@ def _file(business: Business, folder: Path) -> Path:
     return (business.state if is_night(folder) else folder) / FILE
 
 
-def why_anew(business: Business, merges: Sequence[Merge]) -> str:
+def why_anew(business: Business, merges: Sequence[Merge], only_looks: bool = False) -> str:
     """Why the state cannot be added to and has to be made anew; empty where it can.
 
     Args:
         business: the business.
         merges: the merges of accounts that count.
+        only_looks: leave the file as it is, and do not mind who else only looks.
 
     Raises:
         Busy: another program has it open.
@@ -194,7 +195,7 @@ def why_anew(business: Business, merges: Sequence[Merge]) -> str:
     if not (business.state / FILE).exists():
         return "there was none"
     try:
-        with duckdb.connect(business.state / FILE, read_only=True) as con:
+        with duckdb.connect(business.state / FILE, read_only=only_looks) as con:
             found = con.execute("select hash from made_of").fetchall()
     except duckdb.Error as error:
         if is_open_elsewhere(error):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import chdir
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,15 @@ def night(
     )
     with at_work(run):
         return list(run_stages(run, announce=lambda _: None))[-1].did
+
+
+def nights(folder: Path, count: int) -> Path:
+    """Writes the firm into a folder, runs so many nights there, and gives the folder."""
+    written(folder)
+    with chdir(folder):
+        for number in range(count):
+            night(number)
+    return folder
 
 
 def content(folder: Path) -> dict[str, list[tuple]]:

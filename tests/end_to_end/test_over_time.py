@@ -32,6 +32,7 @@ from tests.end_to_end.over_time import (
     known_now,
     ledger,
     night,
+    nights,
     orders,
     written,
 )
@@ -47,13 +48,7 @@ NIGHTS = 90 if settings().max_examples > 1_000 else 6
 @pytest.fixture(scope="module")
 def by_nights(tmp_path_factory) -> Path:
     """A folder in which every night was run."""
-    folder = tmp_path_factory.mktemp("nights")
-    written(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for number in range(NIGHTS):
-            night(number)
-    return folder
+    return nights(tmp_path_factory.mktemp("nights"), NIGHTS)
 
 
 @pytest.fixture

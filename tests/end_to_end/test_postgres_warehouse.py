@@ -18,7 +18,7 @@ from flows.explain import explanation
 from flows.postgres_warehouse import up_to_date
 from flows.resume import owned, sealed_before
 from flows.runs import at_work, new_run, run_stages
-from tests.end_to_end.over_time import content, day, night, written
+from tests.end_to_end.over_time import content, day, night, nights, written
 from tests.end_to_end.serving import RAPPORT
 from tests.postgres import PASSWORD, Database
 from tests.waiting import WAIT_SECONDS, until
@@ -29,13 +29,7 @@ NIGHTS = 5
 @pytest.fixture(scope="module")
 def by_nights(tmp_path_factory) -> dict[str, list[tuple]]:
     """What the nights give in a DuckDB file."""
-    folder = tmp_path_factory.mktemp("nights")
-    written(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for number in range(NIGHTS):
-            night(number)
-    return content(folder)
+    return content(nights(tmp_path_factory.mktemp("nights"), NIGHTS))
 
 
 @pytest.fixture
