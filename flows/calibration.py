@@ -76,7 +76,11 @@ def calibrate(business: Business, labels: Path, out: Path) -> Calibrated:
             f"{labels}: the labels are of {len(days)} days, and each takes the time of a night. Nothing was written. Give those of a month "
             f"or quarter one day, {MOST_DAYS} days at most."
         )
-    known = pl.concat(_features(business, labels, path, days, last_day))
+    accounts = given["account_id"].unique()
+    known = pl.concat(
+        each.filter(pl.col("account_id").is_in(accounts.implode()))
+        for each in _features(business, labels, path, days, last_day)
+    )
     found, unmet = _matched(labels, given, known)
     _require_enough(labels, found, unmet)
     calibration = calibrated_ruler(found, business.ruler, last_day)

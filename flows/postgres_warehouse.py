@@ -58,28 +58,27 @@ WRITING = "set transaction isolation level read committed, read write"
 BY_BYTES = ' collate "C"'
 """The order of texts that DuckDB has."""
 
-_COLUMNS = f"""
-    select cast(class.relname as text), cast(attribute.attname as text)
+_OURS = f"""
     from pg_catalog.pg_class as class
     inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
-    inner join pg_catalog.pg_attribute as attribute on class.oid = attribute.attrelid
-    where namespace.nspname = {literal(SCHEMA)} and attribute.attnum > 0 and not attribute.attisdropped"""
+        and namespace.nspname = {literal(SCHEMA)}"""
+"""Where the catalogue has what is in our schema."""
 
-_HAS_SCHEMA = f"select 1 from pg_catalog.pg_namespace where nspname = {literal(SCHEMA)}"
+_COLUMNS = f"""
+    select cast(class.relname as text), cast(attribute.attname as text) {_OURS}
+    inner join pg_catalog.pg_attribute as attribute on class.oid = attribute.attrelid
+    where attribute.attnum > 0 and not attribute.attisdropped"""
 
 _NOT_OURS = f"""
-    select cast(class.relname as text)
-    from pg_catalog.pg_class as class
-    inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
-    where namespace.nspname = {literal(SCHEMA)} and class.relname in ({", ".join(map(literal, PUBLISHED))})
-        and not pg_has_role(class.relowner, 'usage')
+    select cast(class.relname as text) {_OURS}
+    where class.relname in ({", ".join(map(literal, PUBLISHED))}) and not pg_has_role(class.relowner, 'usage')
     order by 1"""
 
 _BYTES = f"""
-    select cast(coalesce(sum(pg_total_relation_size(class.oid)), 0) as bigint)
-    from pg_catalog.pg_class as class
-    inner join pg_catalog.pg_namespace as namespace on class.relnamespace = namespace.oid
-    where namespace.nspname = {literal(SCHEMA)} and class.relkind = 'r'"""
+    select cast(coalesce(sum(pg_total_relation_size(class.oid)), 0) as bigint) {_OURS}
+    where class.relkind = 'r'"""
+
+_HAS_SCHEMA = f"select 1 from pg_catalog.pg_namespace where nspname = {literal(SCHEMA)}"
 
 
 def require_writable(business: Business) -> None:

@@ -28,8 +28,8 @@ LEAST_OF_EACH_LATER = 5
 FOLDS = 5
 RIDGES = (10.0, 30.0, 100.0, 300.0)
 WEAKER_RIDGES = (1.0, 3.0)
-"""From so many accounts on; with fewer, samples of labels on the simulated firm made other accounts worse."""
 LEAST_ACCOUNTS_FOR_WEAKER = 100
+"""With fewer the weaker ridges made accounts that were not labelled worse, in samples of the simulated firm."""
 LEAST_WEIGHT = 0.01
 BINS = 5
 DECIMALS = 3
