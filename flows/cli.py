@@ -203,6 +203,28 @@ def doctor(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
+def forget(
+    accounts: Annotated[list[str], typer.Argument(help="The account_id, or several.")],
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option(help="Say what would be erased, and erase nothing.")] = False,
+    undo: Annotated[bool, typer.Option(help="Let them in again; what was erased comes from the sources.")] = False,
+    wait: Wait = "0s",
+    json: Json = False,
+) -> None:
+    """Erase all that Rapport has of accounts, everywhere, and let nothing of them in again."""
+    from config.settings import load
+    from flows import forgetting
+    from flows.terminal import print_erased
+
+    business = load(_business_file(config))
+    if undo:
+        forgetting.let_in(business, accounts, _seconds(wait))
+        print("They are let in again. What the sources have of them comes back with: rapport run --rebuild")
+    else:
+        print_erased(business, forgetting.forget(business, accounts, dry_run, _seconds(wait)), dry_run, json)
+
+
+@app.command()
 def serve(
     config: Annotated[
         Path | None, typer.Option("--config", help="The business file; without it, those that prefect.yaml names.")

@@ -12,6 +12,7 @@ import polars as pl
 
 from config.decisions import Merge
 from config.settings import Business, is_ruler, load, or_bundled, with_ruler
+from flows.forgotten import forgotten, write_list
 from flows.history import standings_before
 from flows.postgres_warehouse import up_to_date
 from flows.runs import at_work, new_run
@@ -22,6 +23,8 @@ from transforms.decided import overrides_in_force
 from transforms.judgement import held_verdicts
 
 SAME_INPUT = {"sources", "timezone", "currency", "margin_share"}
+ASIDE = "compare"
+"""Where below `state` another configuration's facts are made."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ def compare(business: Business, against: Path, as_of: date | None = None) -> Com
         if _input(run) == _input(replace(run, business=other)):
             theirs = _settled(run, other, facts, known)
         else:
-            with _aside(business.state / "compare") as state:
+            with _aside(business.state / ASIDE) as state:
+                state.mkdir()
+                write_list(forgotten(business.state), state)
                 aside = new_run(other.model_copy(update={"state": state}), as_of=run.as_of, dry_run=True)
                 theirs = _settled(run, other, *facts_and_features(aside))
     found = movers(ours, theirs, business.ruler.features, other.ruler.features)

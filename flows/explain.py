@@ -14,6 +14,7 @@ from config.errors import ConfigurationError, WarehouseError
 from config.rules import ROLL_UP
 from config.scoring import Ruler
 from config.settings import Business
+from flows.forgotten import forgotten
 from flows.postgres_warehouse import up_to_date
 from flows.warehouse import live, opened, place
 from transforms.decided import merges_in_force
@@ -112,6 +113,9 @@ def explanation(business: Business, account: str, line: str | None) -> list[Expl
                     f"account {account!r} counts as {into.into!r} since {into.first_day}, by a merge in {business.decisions}. "
                     "Ask for that one."
                 )
+            since = forgotten(business.state).day_of(account)
+            if since:
+                raise ConfigurationError(f"account {account!r} was forgotten on {since}. There is nothing to explain.")
             near = con.execute(NEAREST, {"account": account, "alike": ALIKE, "whole": ROLL_UP}).fetchall()
             raise ConfigurationError(
                 f"there is no account {account!r} in {where}.{f' Did you mean {near[0][0]!r}?' if near else ''}"

@@ -32,6 +32,7 @@ from flows import postgres_tables
 from flows.batches import Batch, TableRead, batches, current, verify, write_manifest
 from flows.disk import sha256_of
 from flows.duck import identifier, literal, parquet, rows, trying
+from flows.forgotten import NOBODY, Forgotten
 from flows.lookups import read_lookups, with_lookups
 from flows.readers import (
     BrokenLine,
@@ -75,6 +76,7 @@ class _Landing:
         known_at: when what is landed now became known, UTC.
         again: land what is unchanged too.
         limit: SQL that ends a select of no more rows than wanted.
+        forgotten: accounts whose rows are left out.
     """
 
     con: duckdb.DuckDBPyConnection
@@ -84,6 +86,7 @@ class _Landing:
     known_at: datetime
     again: bool
     limit: str
+    forgotten: Forgotten
 
 
 def land(
@@ -94,6 +97,7 @@ def land(
     now: datetime,
     again: bool = False,
     most_rows: int | None = None,
+    forgotten: Forgotten = NOBODY,
 ) -> list[Batch]:
     """Lands the files of a source that are new or changed, or the rows of its table, and returns the batches landed.
 
@@ -107,6 +111,7 @@ def land(
         now: when the rows became known, UTC; taken as later than all that is known, even where a clock was set back.
         again: land unchanged files too, and the whole table.
         most_rows: land only so many rows of each file or of the table, for a look.
+        forgotten: accounts whose rows are left out.
 
     Raises:
         SourceError: a file is missing, empty, not what its name says, or has not the columns that the mapping reads;
@@ -119,7 +124,7 @@ def land(
     latest = [max(batch.known_at, batch.delivered_at) for batch in earlier]
     known_at = max([now.replace(tzinfo=None), *(moment + timedelta(microseconds=1) for moment in latest)])
     limit = "" if most_rows is None else f"limit {most_rows}"
-    landing = _Landing(con, role, landed, earlier, known_at, again, limit)
+    landing = _Landing(con, role, landed, earlier, known_at, again, limit, forgotten)
     with trying(con):
         new = _land_table(source, landing) if isinstance(source, PostgresSource) else _land_files(source, landing)
     _clear(folder)
@@ -162,7 +167,8 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
                 else landing.known_at + timedelta(microseconds=place)
             ),
         )
-        new.append(_written(con, batch, table, f"{_select(con, table, joined, batch)} {landing.limit}", landed))
+        select = _remembered(source, landing, table, batch, _select(con, table, joined, batch))
+        new.append(_written(landing, batch, table, f"{select} {landing.limit}"))
     return new
 
 
@@ -207,12 +213,12 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
             name, source.cursor, since, postgres_tables.highest(con, table, file, landing.known_at) or high
         ),
     )
-    select = _select(con, file, file, batch)
+    select = _remembered(source, landing, file, batch, _select(con, file, file, batch))
     if since:
         mapping = resolved(source.columns, available, where, NOT_READ)
         select = _not_yet_landed(con, select, file, batch, mapping, counted, landed)
     nothing_new = not rows(con, f"({select})") if since else before and _is_landed(con, select, before, landed)
-    return [] if nothing_new else [_written(con, batch, file, select, landed)]
+    return [] if nothing_new else [_written(landing, batch, file, select)]
 
 
 def _reads_alike(batch: Batch, name: str, source: PostgresSource, columns: tuple[str, ...], key: str | None) -> bool:
@@ -374,21 +380,49 @@ def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, ba
     """The select of a batch's columns; the content of a row only where it has no key of its own."""
     said = file.content or content(file.columns)
     if batch.key:
-        value = f"try({scalar_sql(batch.key)})"
-        try:
-            computed = con.execute(f"select {value} from {joined.sql} limit 1")
-            kind = str(computed.description[0][1])
-            computed.fetchall()  # an unfinished result would keep the connection from other work
-        except duckdb.IOException as error:
-            raise unreadable(file.where, file.kind, error) from error
-        except duckdb.Error as error:
-            raise not_computed(file.where, CONTENT_KEYS[batch.role], batch.key, error) from error
-        said = f"case when {text(value, kind)} is null then {said} end"
+        key = as_text(con, file.where, file.kind, joined.sql, CONTENT_KEYS[batch.role], batch.key)
+        said = f"case when {key} is null then {said} end"
     listed = ", ".join(identifier(name) for name in batch.columns if name != ROW_KEY)
     return f"select {listed}, {said} as {ROW_KEY} from {joined.sql}"
 
 
-def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, select: str, landed: Path) -> Batch:
+def as_text(con: duckdb.DuckDBPyConnection, where: str, kind: str, relation: str, column: str, expression: str) -> str:
+    """SQL of what an expression says of each row of a relation as text, NULL where it cannot be computed.
+
+    Args:
+        con: a connection on which `try` catches all.
+        where: role, source and file, for messages.
+        kind: what the file is taken to be, for messages.
+        relation: SQL to select from.
+        column: ours, that is read by the expression.
+        expression: over the columns of the relation.
+
+    Raises:
+        SourceError: it does not fit them, or they cannot be read.
+    """
+    value = f"try({scalar_sql(expression)})"
+    try:
+        computed = con.execute(f"select {value} from {relation} limit 1")
+        type_ = str(computed.description[0][1])
+        computed.fetchall()  # an unfinished result would keep the connection from other work
+    except duckdb.IOException as error:
+        raise unreadable(where, kind, error) from error
+    except duckdb.Error as error:
+        raise not_computed(where, column, expression, error) from error
+    return text(value, type_)
+
+
+def _remembered(source: Source, landing: _Landing, file: Relation, batch: Batch, select: str) -> str:
+    """The select of a batch without the rows of accounts that were forgotten."""
+    if not landing.forgotten.since:
+        return select
+    mapping = resolved({"account_id": source.columns["account_id"]}, batch.available, file.where, NOT_READ)
+    account = as_text(landing.con, file.where, file.kind, f"({select})", "account_id", mapping["account_id"])
+    return landing.forgotten.left_out(select, account)
+
+
+def _written(landing: _Landing, batch: Batch, file: Relation, select: str) -> Batch:
+    con, landed = landing.con, landing.landed
     target = batch.path(landed)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_suffix(".part")
@@ -400,7 +434,7 @@ def _written(con: duckdb.DuckDBPyConnection, batch: Batch, file: Relation, selec
             raise unreadable(file.where, file.kind, error) from error
         raise not_landed(file.where, target.parent, error) from error
     written_rows = parquet(temporary)
-    broken = file.broken()
+    broken = [line for line in file.broken() if not landing.forgotten.is_named(line.text)]
     if broken:
         _write_broken(broken, batch.broken_path(landed))
     written = replace(

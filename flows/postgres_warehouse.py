@@ -7,13 +7,14 @@ the state was lost, the file is made anew from it.
 
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 
 from config.errors import Busy, WarehouseError
 from config.rules import FIRST_DAY
@@ -21,7 +22,7 @@ from config.settings import Business, PostgresWarehouse
 from config.tables import KEYS, PUBLISHED, Column
 from flows.duck import identifier, literal
 from flows.postgres import AS_TEXT, SNAPSHOT, Purpose, asked, connected, driver, said
-from flows.publishing import day_column, table, taken_back
+from flows.publishing import day_column, erasing, rows_of, table, taken_back
 from flows.warehouse import (
     LEDGER,
     SCHEMA,
@@ -225,10 +226,59 @@ def _bring(con: duckdb.DuckDBPyConnection, database: Any, known: list[str], wher
     _create(database)
     for name in PUBLISHED:
         first = str(since) if _is_whole_before(con, database, name, since) else FIRST_DAY
-        _stage(con, database, name, first)
+        _stage(database, name, con.sql(_changed(name, first)).to_arrow_reader())
         _merge(database, name, first)
         _require_same(con, database, name, first, where)
     database.commit()
+
+
+def erase(business: Business, accounts: Sequence[str], refused: pl.DataFrame, wait_seconds: float = 0) -> None:
+    """Takes all rows of accounts out of the database, all at once, and has it write the tables anew without them.
+
+    Args:
+        business: the business; one that publishes to a DuckDB file has nothing to erase here.
+        accounts: the accounts.
+        refused: rows of theirs that were landed, which may be in quarantine: `source`, `batch`, `position`.
+        wait_seconds: how long to wait for another publisher, or for who reads or holds a table.
+
+    Raises:
+        WarehouseError: there is no connection, the database did not do it, or has rows of theirs still.
+        Busy: another publisher, or somebody else, holds it.
+    """
+    warehouse = business.warehouse
+    if not isinstance(warehouse, PostgresWarehouse):
+        return
+    theirs = rows_of(accounts, _staged("refused"))
+    done, waits = "Not all was erased.", max(wait_seconds, LEAST_WAIT_FOR_READERS_SECONDS)
+    with _connection(warehouse, done, waits, WRITING) as database:
+        _lock(database)
+        if not _present(business, database):
+            return
+        _create(database)
+        _stage(database, "refused", refused.to_arrow().to_reader())
+        for command in erasing(accounts, _staged("refused")):
+            asked(database, command)
+        database.commit()
+        _write_anew(database, theirs, waits)
+    counts = (
+        f"(select count(*) from {table(name)} as old where {theirs[name]})" for name in theirs if name != "quarantine"
+    )
+    with _connection(warehouse, done) as database:
+        [[left]] = asked(database, f"select {' + '.join(counts)}")
+    if left:
+        raise WarehouseError(
+            f"warehouse {place(warehouse)}: read back after the commit, it has {left:,} rows of them still. {done} "
+            "Look for triggers on its tables, and run the command again."
+        )
+
+
+def _write_anew(database: Any, names: Iterable[str], wait_seconds: float) -> None:
+    """Has Postgres write tables anew, outside of any transaction: what is deleted stands in its files until then."""
+    database.adbc_connection.set_autocommit(True)
+    asked(database, "set statement_timeout = 0")
+    asked(database, f"set lock_timeout = {_milliseconds(wait_seconds)}")
+    for name in names:
+        asked(database, f"vacuum full {table(name)}")
 
 
 @contextmanager
@@ -249,7 +299,7 @@ def _connection(
         try:
             for command in (kind, *SETTINGS):
                 asked(database, command)
-            asked(database, f"set local lock_timeout = {max(1, round(min(wait_seconds, LONGEST_WAIT_SECONDS) * 1000))}")
+            asked(database, f"set local lock_timeout = {_milliseconds(wait_seconds)}")
             yield database
         except driver(purpose).Error as error:
             if error.sqlstate == LOCKED_OUT:
@@ -258,6 +308,10 @@ def _connection(
                     f"column. {done} Wait for them, or pass --wait 10m."
                 ) from None
             raise WarehouseError(f"{where}: {said(error)}. {done} Put that right and try again.") from None
+
+
+def _milliseconds(wait_seconds: float) -> int:
+    return max(1, round(min(wait_seconds, LONGEST_WAIT_SECONDS) * 1000))
 
 
 def _present(business: Business, database: Any) -> dict[str, Any] | None:
@@ -401,10 +455,10 @@ def _changed(name: str, since: str) -> str:
     return f"select {listed} from {table(name)} {condition}"
 
 
-def _stage(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: str) -> None:
-    """Brings the rows that may be others into a table that only this connection sees."""
+def _stage(database: Any, name: str, rows: Any) -> None:
+    """Brings rows, as an Arrow reader gives them, into a table that only this connection sees."""
     with database.cursor() as cursor:
-        cursor.adbc_ingest(f"staged_{name}", con.sql(_changed(name, since)).to_arrow_reader(), temporary=True)
+        cursor.adbc_ingest(f"staged_{name}", rows, temporary=True)
     asked(database, f"analyze {_staged(name)}")
 
 

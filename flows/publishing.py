@@ -1,12 +1,14 @@
 """Publishing a sealed package: what each table of the warehouse keeps, and what the package puts in its place."""
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
+import polars as pl
 
 from config.errors import WarehouseError
 from config.tables import KEYS, PUBLISHED
@@ -24,9 +26,13 @@ from flows.warehouse import (
     opened,
     unattached,
     wals,
+    written_anew,
 )
 
 HISTORY = "account_segment_history"
+
+ERASED = ", erased"
+"""What stands behind the hash of a publication since when rows of it were erased."""
 
 SENTENCES = "reasons"
 """A column so long that zstd is quicker than to look for what its values share, and a third smaller."""
@@ -85,6 +91,94 @@ def publish(
     with as_publisher(live_path, package.run_id, started_at, wait_seconds):
         changed = _published(package, live_path, takes_later_days_back, memory)
     return Published(package.run_id, live_path, changed, package.rows)
+
+
+def erase(
+    warehouse: Path,
+    accounts: Iterable[str],
+    refused: pl.DataFrame,
+    run_id: str,
+    started_at: datetime,
+    wait_seconds: float = 0,
+    memory: str | None = None,
+) -> None:
+    """Takes all rows of accounts out of a warehouse, all at once, and leaves nothing of them in its free blocks.
+
+    Args:
+        warehouse: the DuckDB file.
+        accounts: the accounts.
+        refused: rows of theirs that were landed, which may be in quarantine: `source`, `batch`, `position`.
+        run_id: for those who have to wait.
+        started_at: when that began, UTC.
+        wait_seconds: how long to wait while a run publishes; 0 gives up at once.
+        memory: most memory for DuckDB, such as 4GB; None leaves it DuckDB's own measure.
+
+    Raises:
+        Busy: a run publishes, or another program has the file open for writing.
+        WarehouseError: the warehouse failed. Readers see no change.
+    """
+    live_path = warehouse.resolve()
+
+    def without_them(live_file: BinaryIO | None, next_path: Path) -> None:
+        if live_file:
+            copy_file(live_file, live_path, next_path)
+        with opened(next_path, read_only=False, memory=memory) as con:
+            con.register("refused", refused)
+            con.execute("begin")
+            for command in erasing(accounts, "refused"):
+                con.execute(command)
+            con.execute("commit")
+            con.unregister("refused")
+            anew = literal(str(written_anew(next_path)))
+            con.execute(f"attach {anew} as anew (storage_version {literal(STORAGE_VERSION)})")
+            con.execute("copy from database warehouse to anew")
+            con.execute("detach anew")
+        shutil.copyfile(written_anew(next_path), next_path)
+
+    with as_publisher(live_path, run_id, started_at, wait_seconds):
+        exchange_file(live_path, 3 * live_path.stat().st_size, without_them)
+
+
+def rows_found(warehouse: Path, accounts: Iterable[str], refused: pl.DataFrame) -> int:
+    """How many rows of accounts a warehouse has; the arguments are those of `erase`.
+
+    Raises:
+        Busy: another program has the file open for writing.
+        WarehouseError: the file cannot be read.
+    """
+    theirs = rows_of(accounts, "refused").items()
+    counts = (f"(select count(*) from {table(name)} as old where {condition})" for name, condition in theirs)
+    with faults_explained(warehouse), opened(warehouse) as con:
+        con.register("refused", refused)
+        found = con.execute(f"select {' + '.join(counts)}").fetchall()[0][0]
+        con.unregister("refused")
+    return found
+
+
+def erasing(accounts: Iterable[str], refused: str) -> list[str]:
+    """The statements that erase what `rows_of` tells, and have the ledger say so: its hashes are no longer those of the tables."""
+    theirs = rows_of(accounts, refused)
+    return [
+        *(f"delete from {table(name)} as old where {condition}" for name, condition in theirs.items()),
+        f"update {LEDGER} set content_hash = content_hash || {literal(ERASED)} where content_hash not like {literal(f'%{ERASED}')}",
+    ]
+
+
+def rows_of(accounts: Iterable[str], refused: str) -> dict[str, str]:
+    """Of each table that has rows of single accounts the condition that holds of those of some accounts, called `old`.
+
+    Args:
+        accounts: the accounts.
+        refused: a table of what was landed of them, as SQL: `source`, `batch`, `position`.
+    """
+    listed = ", ".join(map(literal, accounts))
+    same = " and ".join(f"gone.{key} = old.{key}" for key in map(identifier, KEYS["quarantine"]))
+    theirs = {
+        name: f"old.account_id in ({listed})"
+        for name, columns in PUBLISHED.items()
+        if any(column.name == "account_id" for column in columns)
+    }
+    return theirs | {"quarantine": f"exists (select 1 from {refused} as gone where {same})"}
 
 
 def _published(package: Package, live_path: Path, takes_later_days_back: bool, memory: str | None) -> bool:

@@ -32,6 +32,7 @@ from flows import ledger as ledgers
 from flows.audits import AuditResult, CheckResult, audit, require_passed
 from flows.batches import Batch, batches, current
 from flows.duck import connect, materialise, parquet, rows
+from flows.forgotten import forgotten
 from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
@@ -142,14 +143,18 @@ def extract(run: Run) -> str:
         up_to_date(run.business)
     if not run.dry_run:
         _refuse_warehouse(run)
+    listed = forgotten(run.business.state)
     with connect(run.business) as con:
         new = [
             batch
             for role in ROLES
             for source in getattr(run.business.sources, role)
-            for batch in landing.land(con, role, source, run.landed, landing.utc_now(), again=run.rebuild)
+            for batch in landing.land(
+                con, role, source, run.landed, landing.utc_now(), again=run.rebuild, forgotten=listed
+            )
         ]
-    return f"{len(new)} new batches with {sum(batch.rows for batch in new):,} rows were landed"
+    left_out = f"; rows of {len(listed.since):,} forgotten accounts are left out" if listed.since else ""
+    return f"{len(new)} new batches with {sum(batch.rows for batch in new):,} rows were landed{left_out}"
 
 
 def check_incoming(run: Run) -> str:

@@ -11,16 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from config.settings import Business
 from flows.backfill import Backfill, Replayed, replay
 from flows.calibration import Calibrated
 from flows.check import Checked
 from flows.compare import Comparison
 from flows.doctor import Finding
 from flows.explain import Explanation
+from flows.forgetting import Erased
 from flows.report import Report, report
 from flows.rulers import Change
 from flows.runs import Timing, at_work, run_stages
 from flows.stages import STAGES, Run, Stage
+from flows.warehouse import place
 from transforms.names import printable
 
 SHOWN_MOVERS = 20
@@ -284,6 +287,28 @@ def print_examination(found: Sequence[Finding], as_json: bool) -> None:
     for each in found:
         mark = ("ok", "green") if each.is_well else ("look", "yellow")
         console.print(Text.assemble(mark, printable(f" {each.what}: {each.found}")))
+
+
+def print_erased(business: Business, found: Erased, dry_run: bool, as_json: bool) -> None:
+    """Prints what was erased of accounts, what is left that reads like them, and what only people can do."""
+    if as_json:
+        print(json.dumps(asdict(found)))
+        return
+    console.print(f"{'Would be erased' if dry_run else 'Erased'} of {', '.join(map(repr, found.accounts))}:")
+    console.print(f"  {found.landed_rows:,} rows that were landed, in {found.batches:,} batches")
+    console.print(f"  {found.warehouse_rows:,} rows of {place(business.warehouse)}")
+    if dry_run:
+        return
+    if found.landed_rows:
+        console.print("The state and the packages of the last runs were taken away; the next run makes the state anew.")
+    console.print(
+        "Read again: " + ("nothing of them is left." if not found.left else "something reads like them still.")
+    )
+    for each in found.left:
+        console.print(Text.assemble(("look", "yellow"), printable(f" {each}")))
+    if found.decisions:
+        console.print(f"{business.decisions}: take away the {found.decisions:,} merges that name them.")
+    console.print("Sources, backups and logs have them still, until you erase them there.")
 
 
 def print_checks(path: Path, found: Sequence[Checked], as_json: bool) -> None:

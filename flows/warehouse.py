@@ -5,6 +5,7 @@ connection and gives it the live file's name, one operation of the file system. 
 
     <name>.lock          who publishes; the operating system frees it when the process ends
     <name>.next          the copy; cleared by the next publisher when one was killed
+    <name>.next.anew     the copy without what was erased from it; cleared likewise
     <name>.wal           unfinished writes of another program; taken into the copy
     <name>.wal.aside     the same, while the copy that has them goes live
     <name>.wal.unusable  writes that do not belong to the file and kept everybody from opening it
@@ -275,7 +276,7 @@ def _clear(live_path: Path) -> None:
         if aside.exists() and next_path.exists() and not wal.exists():
             aside.replace(wal)
         aside.unlink(missing_ok=True)
-    for leftover in (*wals(next_path), next_path):
+    for leftover in (*wals(next_path), next_path, written_anew(next_path)):
         leftover.unlink(missing_ok=True)
     shutil.rmtree(_beside(next_path, ".tmp"), ignore_errors=True)
 
@@ -370,6 +371,11 @@ def has_ledger(con: duckdb.DuckDBPyConnection) -> bool:
 def lock_file(path: Path) -> Path:
     """The file that says who publishes."""
     return _beside(path.resolve(), ".lock")
+
+
+def written_anew(next_path: Path) -> Path:
+    """Where a copy is written anew, since what is deleted from a file stands in its free blocks still."""
+    return _beside(next_path, ".anew")
 
 
 def _beside(path: Path, suffix: str) -> Path:

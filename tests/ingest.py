@@ -16,6 +16,7 @@ from config.settings import Business, load
 from flows.batches import Batch
 from flows.conform import check_rows, keep_latest, quarantine, row_counts
 from flows.duck import connect, materialise
+from flows.forgotten import forgotten
 from flows.landing import land
 from flows.ledger import ROLES
 from flows.stages import Run, _batches
@@ -95,7 +96,9 @@ def landed(business: Business, now: datetime = NIGHT, again: bool = False) -> li
         batch
         for role in ROLES
         for each in getattr(business.sources, role)
-        for batch in land(_connection(), role, each, business.state / "landed", now, again)
+        for batch in land(
+            _connection(), role, each, business.state / "landed", now, again, forgotten=forgotten(business.state)
+        )
     ]
 
 

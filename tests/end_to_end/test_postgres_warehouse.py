@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from flows.backfill import new_backfill, replay
 from flows.compare import compare
 from flows.doctor import examination
 from flows.explain import explanation
+from flows.forgetting import forget
 from flows.postgres_warehouse import up_to_date
 from flows.resume import owned, sealed_before
 from flows.runs import at_work, new_run, run_stages
-from tests.end_to_end.over_time import content, day, night, nights, written
+from tests.end_to_end.over_time import content, day, night, nights, orders, written
 from tests.end_to_end.serving import RAPPORT
 from tests.postgres import PASSWORD, Database
 from tests.waiting import WAIT_SECONDS, until
@@ -181,3 +183,54 @@ def test_a_run_that_is_killed_while_postgres_takes_it_leaves_the_last_tables_and
     again = rapport(*command)
     assert again.returncode == 0, again.stderr
     assert [row[0] for row in in_postgres("after the end")["runs"]] == [day(0), day(1)]
+
+
+def pages(database: Database) -> bytes:
+    """All bytes of the files in which Postgres keeps the tables of the schema, with what they hold on the side."""
+    database.execute("checkpoint")
+    files = database.rows(
+        "select pg_read_binary_file(pg_relation_filepath(files.oid)) from pg_class as class "
+        "inner join pg_class as files on files.oid in (class.oid, class.reltoastrelid) "
+        "where class.relnamespace = 'rapport'::regnamespace and class.relkind = 'r'"
+    )
+    return b"".join(content for (content,) in files)
+
+
+def test_an_account_that_is_forgotten_is_erased_from_the_database_too(firm, tmp_path):
+    unfit = ["A3-1,1,A3,law,2025-09-10 11:00,much,false"]
+    written(tmp_path, [*orders(), *unfit], warehouse=firm.connection)
+    night(0)
+    night(1)
+    before = in_postgres()
+    assert pages(firm).count(b"A3") > 10
+    erased = forget(load(Path("firm.yaml")), ["A3"])
+    assert b"A3" not in pages(firm)
+    after = in_postgres("after")
+    for name, rows in before.items():
+        kept = [row for row in rows if "A3" not in str(row)]
+        assert after[name] == (kept if name != "runs" else [(*row[:1], f"{row[1]}, erased", *row[2:]) for row in rows])
+    assert erased.warehouse_rows == sum(len(before[name]) - len(after[name]) for name in before) > 5
+    night(2)
+    never = tmp_path / "never"
+    written(never, [row for row in orders() if ",A3," not in row])
+    with chdir(never):
+        for number in range(3):
+            night(number)
+    expected, found = content(never), in_postgres("later")
+    for name in ("account_segments", "account_features", "account_segment_history", "quarantine"):
+        assert found[name] == expected[name], name
+
+
+def test_what_the_database_does_not_let_go_is_told_and_the_same_command_erases_it(firm):
+    night(0)
+    firm.execute(
+        "create function public.keep() returns trigger language plpgsql as 'begin return null; end'",
+        "create trigger keep before delete on rapport.account_segments for each row execute function public.keep()",
+    )
+    with pytest.raises(WarehouseError, match="it has 2 rows of them still"):
+        forget(load(Path("firm.yaml")), ["A3"])
+    firm.execute("drop trigger keep on rapport.account_segments")
+    forget(load(Path("firm.yaml")), ["A3"])
+    assert b"A3" not in pages(firm)
+    night(1)
+    assert "A3" not in str(in_postgres())

@@ -1,10 +1,7 @@
 """A night that is killed anywhere leaves a state that the same command completes."""
 
-import json
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Generator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.stages import extract
+from tests.faults.killing import Runner, obeying
 from tests.flows.test_nights import assert_same, outcome, rebuilt, run_of, sources, write
 from tests.rows import engagement, order
 
@@ -23,17 +21,9 @@ MOST_OPERATIONS = 80
 
 
 @pytest.fixture(scope="module")
-def runner() -> Generator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "tests.faults.night"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.communicate()
-
-
-def run_killed(runner, folder: Path, operation: int) -> dict:
-    command = {"folder": str(folder), "as_of": SECOND.isoformat(), "operation": operation}
-    print(json.dumps(command), file=runner.stdin, flush=True)
-    return json.loads(runner.stdout.readline())
+def runner() -> Generator[Runner]:
+    with obeying("tests.faults.night") as told:
+        yield told
 
 
 def first_night(folder: Path) -> None:
@@ -74,7 +64,7 @@ def test_a_night_that_is_killed_anywhere_is_completed_by_the_same_command(runner
     for operation in range(1, MOST_OPERATIONS):
         shutil.rmtree(tmp_path / "state")
         shutil.copytree(before, tmp_path / "state")
-        answered = run_killed(runner, tmp_path, operation)
+        answered = runner(folder=str(tmp_path), as_of=SECOND.isoformat(), operation=operation)
         if answered["ended"]:
             break
         assert answered["signal"] == signal.SIGKILL

@@ -15,6 +15,7 @@ import pytest
 from config.errors import ConfigurationError, SourceError
 from flows.batches import Batch, batches, current
 from flows.check import Checked, checks
+from flows.forgetting import forget
 from flows.runs import new_run, run_stages
 from tests.end_to_end.serving import RAPPORT
 from tests.ingest import (
@@ -87,6 +88,22 @@ def test_a_second_night_lands_only_the_rows_that_are_new_or_late(shop):
     assert [batch.rows for batch in landed(business, NEXT_NIGHT)] == [2]
     assert column(ingested(business).orders, "order_id") == ["o1", "o2", "o3", "o4", "o5", "o6"]
     assert ingested(business).counts == {"shop": (6, 6, 0, 0)}
+
+
+def test_rows_of_an_account_that_was_forgotten_are_left_out_of_what_is_read_and_read_again(shop):
+    shop.execute(*(order(number, f"2026-01-1{number} 08:00") for number in range(1, 5)))
+    business = firm(shop.source("orders", ORDERS, **READ_ON))
+    landed(business)
+    assert forget(business, ["A3"]).left == ()
+    [batch] = batches(Path("state/landed"), "shop")
+    assert column(rows_of(batch), "id") == ["o1", "o2", "o4"]
+    # A3's row is within the overlap, and a new one comes
+    assert landed(business, NEXT_NIGHT) == []
+    shop.execute(order(5, "2026-01-14 09:00"), order(6, "2026-01-14 09:00").replace("A6", "A3"))
+    [batch] = landed(business, NEXT_NIGHT)
+    assert column(rows_of(batch), "id") == ["o5"]
+    [whole] = landed(business, NIGHT_AFTER, again=True)
+    assert column(rows_of(whole), "id") == ["o1", "o2", "o4", "o5"]
 
 
 def test_the_overlap_begins_just_so_far_behind_the_highest_value(shop):
