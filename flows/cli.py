@@ -203,6 +203,22 @@ def doctor(config: Config = None, json: Json = False) -> None:
 
 
 @app.command()
+def rollback(
+    to: Annotated[str, typer.Option(help="The run to go back to: its run_id in the ledger, rapport.runs.")],
+    config: Config = None,
+    wait: Wait = "0s",
+    json: Json = False,
+) -> None:
+    """Publish again what an earlier run published, and take back the days after it."""
+    from config.settings import load
+    from flows.rollback import roll_back
+    from flows.terminal import print_rolled_back
+
+    business = load(_business_file(config))
+    print_rolled_back(business, roll_back(business, to, _seconds(wait)), json)
+
+
+@app.command()
 def forget(
     accounts: Annotated[list[str], typer.Argument(help="The account_id, or several.")],
     config: Config = None,

@@ -31,12 +31,13 @@ from flows.landing import as_text, resolved
 from flows.ledger import ROLES
 from flows.machine import memory_limit
 from flows.runs import state_held
+from flows.stages import RUNS
 from flows.state import FILE
 from flows.values import ROW_KEY, text
 from flows.warehouse import exists, opened
 
 FOUND = {"account_id": pl.String, "source": pl.String, "batch": pl.String, "position": pl.Int64}
-COMPUTED = ("runs", COPY.parts[0], ASIDE)
+COMPUTED = (RUNS, COPY.parts[0], ASIDE)
 """The directories below `state` with what runs made, or left when they were killed."""
 
 
@@ -78,8 +79,8 @@ def forget(business: Business, asked: Sequence[str], dry_run: bool = False, wait
     """
     accounts = _with_merged(business, asked)
     started_at = datetime.now(UTC)
-    name, landed = f"{started_at:%Y%m%dT%H%M%S}-forget", business.state / "landed"
-    with state_held(business, name, started_at, wait_seconds), connect(business) as con, trying(con):
+    run_id, landed = f"{started_at:%Y%m%dT%H%M%S}-forget", business.state / "landed"
+    with state_held(business, run_id, started_at, wait_seconds), connect(business) as con, trying(con):
         path = postgres_warehouse.up_to_date(business)
         listed = forgotten(business.state)
         known = _landed(landed)
@@ -90,9 +91,9 @@ def forget(business: Business, asked: Sequence[str], dry_run: bool = False, wait
         if not dry_run:
             write_list(listed.with_more(accounts, started_at.date()), business.state)
             if exists(path):
-                publishing.erase(path, accounts, found, name, started_at, wait_seconds, memory_limit(business))
+                publishing.erase(path, accounts, found, run_id, started_at, wait_seconds, memory_limit(business))
             postgres_warehouse.erase(business, accounts, found, wait_seconds)
-            if found.height:
+            if found.height or published:
                 _take_away_computed(business.state)
             for batch in known:
                 _erase_from(con, batch, landed, found)

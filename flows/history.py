@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from flows.warehouse import attached, exists, opened
+from flows.warehouse import attached, exists, opened, stands
 from transforms.holding import NO_STANDINGS, STANDING
 
 LAST_DAYS = 30
@@ -18,7 +18,9 @@ STANDINGS_BEFORE = (
     "where valid_from < $as_of and coalesce(valid_to >= $as_of - 1, true)"
 )
 
-DAY_BEFORE = "select max(as_of) from warehouse.rapport.runs where as_of < $as_of having count(*) > 0"
+DAY_BEFORE = (
+    f"select max(as_of) from warehouse.rapport.runs where as_of < $as_of and {stands('warehouse.')} having count(*) > 0"
+)
 
 
 def standings_before(warehouse: Path, as_of: date) -> pl.DataFrame:
@@ -51,7 +53,7 @@ def runs_before(warehouse: Path, as_of: date) -> list[dict[str, Any]]:
         return []
     with opened(warehouse) as con:
         found = con.sql(
-            "select * from rapport.runs where as_of < $as_of "
+            f"select * from rapport.runs where as_of < $as_of and {stands()} "
             "qualify row_number() over (partition by as_of order by published_at desc) = 1 "
             "order by as_of desc limit $most",
             params={"as_of": as_of, "most": LAST_DAYS},
@@ -66,6 +68,6 @@ def published_hashes(warehouse: Path) -> dict[date, str]:
     with opened(warehouse) as con:
         found = con.execute(
             "select as_of, arg_max(content_hash, published_at) from rapport.runs "
-            "where as_of in (select as_of from rapport.segment_summary) group by as_of order by as_of"
+            f"where {stands()} group by as_of order by as_of"
         ).fetchall()
     return dict(found)

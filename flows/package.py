@@ -100,9 +100,7 @@ def seal(
     Raises:
         WarehouseError: the rows of a table do not have keys of their own.
     """
-    unsealed = directory.with_name(f"{directory.name}.sealing")
-    shutil.rmtree(unsealed, ignore_errors=True)
-    unsealed.mkdir(parents=True)
+    unsealed = _unsealed(directory)
     for name, source in tables.items():
         if isinstance(source, str):
             target = literal(str(unsealed / part(name, 0)))
@@ -120,7 +118,42 @@ def seal(
         for name in PACKAGED
         for path in parts(unsealed, name)
     }
-    body = json.loads(json.dumps({"run": ledger, "files": sealed}, default=_as_json))
+    return _put_in_place(unsealed, directory, ledger, sealed)
+
+
+def resealed(con: duckdb.DuckDBPyConnection, package_dir: Path, directory: Path, run: Mapping[str, object]) -> Package:
+    """Copies a package as that of another run, whole or not at all.
+
+    Args:
+        con: any open connection.
+        package_dir: the sealed package; its rows stay as they are.
+        directory: the copy's directory.
+        run: what is otherwise in the ledger's row.
+
+    Raises:
+        WarehouseError: the package is not what was sealed.
+    """
+    package = verified(con, package_dir)
+    unsealed = _unsealed(directory)
+    sealed = json.loads((package_dir / MANIFEST).read_bytes())["files"]
+    for file in sealed:
+        shutil.copyfile(package_dir / file, unsealed / file)
+    return _put_in_place(unsealed, directory, {**package.run, **run}, sealed)
+
+
+def _unsealed(directory: Path) -> Path:
+    """The empty directory in which a package is made."""
+    unsealed = directory.with_name(f"{directory.name}.sealing")
+    shutil.rmtree(unsealed, ignore_errors=True)
+    unsealed.mkdir(parents=True)
+    return unsealed
+
+
+def _put_in_place(
+    unsealed: Path, directory: Path, run: Mapping[str, object], sealed: Mapping[str, Mapping[str, Any]]
+) -> Package:
+    """Writes the manifest of a package, and gives it its name once all of it is on the disk."""
+    body = json.loads(json.dumps({"run": run, "files": sealed}, default=_as_json))
     manifest = json.dumps(body | {"sha256": _seal_of(body)}, indent=1)
     (unsealed / MANIFEST).write_text(manifest, encoding="utf-8")
     for path in (*unsealed.iterdir(), unsealed):

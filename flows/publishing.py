@@ -24,6 +24,7 @@ from flows.warehouse import (
     faults_explained,
     has_ledger,
     opened,
+    stands,
     unattached,
     wals,
     written_anew,
@@ -255,12 +256,17 @@ def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_l
             f"package {package.directory}: {as_of} lies before {latest[0][0]}, the last day published. Nothing was"
             " published. A backfill replays a day in the past and those after it."
         )
+    # by its content, for a run that was rolled back to stands under another name
     before = con.execute(
-        f"select run_id from {LEDGER} where as_of < cast(? as date) order by as_of desc, published_at desc limit 1",
-        [as_of],
+        f"select content_hash from {LEDGER} where as_of < cast($as_of as date) and {stands()} "
+        "order by as_of desc, published_at desc limit 1",
+        {"as_of": as_of},
     ).fetchall()
-    expected = [(package.run["continues_run_id"],)] if package.run["continues_run_id"] else []
-    if before != expected:
+    continues = package.run["continues_run_id"]
+    expected = con.execute(
+        f"select content_hash from {LEDGER} where run_id = $run_id", {"run_id": continues}
+    ).fetchall()
+    if before != expected or bool(expected) != (continues is not None):
         raise WarehouseError(
             f"package {package.directory}: other days were published since it was computed. Nothing was published."
             " Repeat the run."

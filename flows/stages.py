@@ -54,6 +54,8 @@ from transforms.purchases import (
 from transforms.verdicts import FACTS
 
 KEPT_RUNS = 3
+RUNS, PACKAGE = "runs", "package"
+"""The directory below `state` with a folder a run, and that in each with its sealed result."""
 SHOWN = 5
 MODELS = "models.json"
 PUBLISHED_VERDICT = tuple(column.name for column in ACCOUNT_SEGMENTS)
@@ -121,7 +123,7 @@ class Run:
     @property
     def folder(self) -> Path:
         """Where the run works."""
-        return self.business.state / "runs" / self.run_id
+        return self.business.state / RUNS / self.run_id
 
     @property
     def landed(self) -> Path:
@@ -131,7 +133,7 @@ class Run:
     @property
     def package(self) -> Path:
         """The sealed result."""
-        return self.folder / "package"
+        return self.folder / PACKAGE
 
 
 def extract(run: Run) -> str:
@@ -368,8 +370,10 @@ def tidy(run: Run) -> None:
 
 
 def forget_old_runs(run: Run) -> None:
-    """Takes away all but the latest runs: their packages, and the working data of those that failed."""
-    for folder in sorted(run.folder.parent.glob("*"))[:-KEPT_RUNS]:
+    """Takes away all but the latest runs, and the latest that sealed a package; the working data of those that failed is in theirs."""
+    folders = sorted(run.folder.parent.glob("*"))
+    sealed = [folder for folder in folders if (folder / PACKAGE).exists()]
+    for folder in {*folders} - {*folders[-KEPT_RUNS:], *sealed[-KEPT_RUNS:]}:
         shutil.rmtree(folder)
 
 

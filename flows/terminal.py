@@ -20,6 +20,7 @@ from flows.doctor import Finding
 from flows.explain import Explanation
 from flows.forgetting import Erased
 from flows.report import Report, report
+from flows.rollback import RolledBack
 from flows.rulers import Change
 from flows.runs import Timing, at_work, run_stages
 from flows.stages import STAGES, Run, Stage
@@ -289,6 +290,19 @@ def print_examination(found: Sequence[Finding], as_json: bool) -> None:
         console.print(Text.assemble(mark, printable(f" {each.what}: {each.found}")))
 
 
+def print_rolled_back(business: Business, found: RolledBack, as_json: bool) -> None:
+    """Prints what readers see again."""
+    if as_json:
+        print(json.dumps(asdict(found), default=str))
+        return
+    console.print(
+        f"{found.verdicts:,} verdicts of run {found.to}, as of {found.as_of}, are live in {place(business.warehouse)}."
+    )
+    if found.taken_back:
+        console.print(f"Taken back: {', '.join(map(str, found.taken_back))}.")
+    console.print(f"The ledger has it as run {found.run_id}. The next run goes on from {found.as_of}.")
+
+
 def print_erased(business: Business, found: Erased, dry_run: bool, as_json: bool) -> None:
     """Prints what was erased of accounts, what is left that reads like them, and what only people can do."""
     if as_json:
@@ -299,7 +313,7 @@ def print_erased(business: Business, found: Erased, dry_run: bool, as_json: bool
     console.print(f"  {found.warehouse_rows:,} rows of {place(business.warehouse)}")
     if dry_run:
         return
-    if found.landed_rows:
+    if found.landed_rows or found.warehouse_rows:
         console.print("The state and the packages of the last runs were taken away; the next run makes the state anew.")
     console.print(
         "Read again: " + ("nothing of them is left." if not found.left else "something reads like them still.")

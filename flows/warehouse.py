@@ -359,6 +359,15 @@ def exists(warehouse: Path) -> bool:
     return live(warehouse) is not None
 
 
+def stands(database: str = "") -> str:
+    """SQL that holds of the runs in the ledger whose day was not taken back since.
+
+    Args:
+        database: the database's name with a point behind it; empty for the default one.
+    """
+    return f"as_of in (select as_of from {database}{SCHEMA}.segment_summary)"
+
+
 def has_ledger(con: duckdb.DuckDBPyConnection) -> bool:
     """Whether anything was ever published to the database."""
     try:
