@@ -230,6 +230,9 @@ RUNS: Table = (
     Column("row_counts", "VARCHAR", "JSON", "per source: read, accepted, superseded, quarantined", True),
     Column("gates", "VARCHAR", "JSON", "per audit: passed, failed, broken", True),
     Column("continues_run_id", "VARCHAR", "id", "the run of the last day before, whose standings it went on from"),
+    Column(
+        "rolled_back_to", "VARCHAR", "id", "the run whose result it published again; NULL of one that computed its own"
+    ),
     Column("changed_accounts", "BIGINT", "count", "accounts that moved or left since the last day before", True),
     Column("changed_share", "DOUBLE", "0 to 1", "these of all that there were; NULL where there was no day before"),
     Column(

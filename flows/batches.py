@@ -51,6 +51,7 @@ class Batch:
         sha256: of the landed Parquet file.
         broken_sha256: of the file with the broken lines; empty where there is none.
         table: what it holds of a table; None for a file.
+        account: the expression of a row's account; None of a batch that was landed before that was kept.
     """
 
     role: str
@@ -70,6 +71,7 @@ class Batch:
     sha256: str = ""
     broken_sha256: str = ""
     table: TableRead | None = None
+    account: str | None = None
 
     @property
     def where(self) -> str:
@@ -88,6 +90,15 @@ class Batch:
     def broken_path(self, landed: Path) -> Path:
         """The lines of the batch that could not be read."""
         return landed / self.source / f"{self.batch}.broken"
+
+    def manifest_path(self, landed: Path) -> Path:
+        """What is known of the batch."""
+        return landed / self.source / f"{self.batch}.json"
+
+    def is_as_landed(self, landed: Path) -> bool:
+        """Whether its files are what was landed: of a flipped bit Parquet makes wrong data, and no error."""
+        sums = ((self.path(landed), self.sha256), (self.broken_path(landed), self.broken_sha256))
+        return all(not sha256 or (path.is_file() and sha256_of(path) == sha256) for path, sha256 in sums)
 
 
 _MANIFEST = TypeAdapter(Batch)
@@ -118,17 +129,12 @@ def current(landed: Iterable[Batch]) -> list[Batch]:
 
 
 def verify(landed: Path, counted: Iterable[Batch]) -> None:
-    """Holds the landed files against their manifests: of a flipped bit Parquet makes wrong data, and no error.
+    """Holds the landed files against their manifests.
 
     Raises:
         SourceError: a file is not what was landed, or gone.
     """
-    damaged = [
-        batch
-        for batch in counted
-        if not _is_as_landed(batch.path(landed), batch.sha256)
-        or not _is_as_landed(batch.broken_path(landed), batch.broken_sha256)
-    ]
+    damaged = [batch for batch in counted if not batch.is_as_landed(landed)]
     if damaged:
         first = damaged[0]
         raise SourceError(
@@ -153,7 +159,3 @@ def _manifest(path: Path) -> Batch:
             f"landed batch {path}: its manifest cannot be read. Nothing was published. Restore it from a backup, or "
             "remove it: the batch is then landed again, if its file is still there."
         ) from error
-
-
-def _is_as_landed(path: Path, sha256: str) -> bool:
-    return not sha256 or (path.is_file() and sha256_of(path) == sha256)

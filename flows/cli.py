@@ -233,6 +233,8 @@ def forget(
     from flows.terminal import print_erased
 
     business = load(_business_file(config))
+    if undo and dry_run:
+        raise typer.BadParameter("--undo erases nothing that --dry-run could tell; leave one of them out.")
     if undo:
         forgetting.let_in(business, accounts, _seconds(wait))
         print("They are let in again. What the sources have of them comes back with: rapport run --rebuild")

@@ -18,8 +18,11 @@ from flows.disk import sync
 from flows.duck import literal
 
 FILE = "forgotten.json"
-DELIMITERS = r"[,;\t|\"'{}\[\]:]"
-"""What stands around the values of a line that could not be read as CSV or JSON."""
+DELIMITERS = r"([,;\t|\"'{}\[\]:])"
+"""What may stand around the values of a line that could not be read as CSV or JSON, or in them."""
+PIECES = 9
+"""Of how many of them, with what is between, a value may be made."""
+WITHHELD = "withheld: an account that was forgotten may be named here"
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,26 @@ class Forgotten:
     Attributes:
         salt: what is hashed before each account, so that lists of two businesses have nothing in common.
         since: the SHA-256 of each, with the day on which it was forgotten, UTC.
+        is_unfinished: whether not all was erased yet of the last of them.
     """
 
     salt: str = ""
     since: Mapping[str, date] = field(default_factory=dict)
+    is_unfinished: bool = False
 
     def day_of(self, account: str) -> date | None:
         """The day on which an account was forgotten; None where it was not."""
         return self.since.get(self._hashed(account))
 
-    def is_named(self, line: str) -> bool:
-        """Whether a value of a line that could not be read is one of them."""
-        return bool(self.since) and any(self.day_of(value) for value in values_of(line))
+    def shown(self, line: str, is_read: bool) -> str:
+        """What may be kept of a line that could not be read.
+
+        Args:
+            line: the line.
+            is_read: whether accounts stand in lines as they are, and are not computed.
+        """
+        may_name_one = self.since and (not is_read or any(self.day_of(value) for value in values_of(line)))
+        return WITHHELD if may_name_one else line
 
     def left_out(self, select: str, account: str) -> str:
         """A select without their rows.
@@ -53,9 +64,10 @@ class Forgotten:
         return f"select * from ({select}) where coalesce(sha256({literal(self.salt)} || {account}) not in ({hashes}), true)"
 
     def with_more(self, accounts: Iterable[str], today: date) -> "Forgotten":
-        """The list with further accounts."""
+        """The list with further accounts, of which all has yet to be erased."""
         salted = self if self.salt else replace(self, salt=secrets.token_hex(16))
-        return replace(salted, since={salted._hashed(account): today for account in accounts} | dict(self.since))
+        since = {salted._hashed(account): today for account in accounts} | dict(self.since)
+        return replace(salted, since=since, is_unfinished=True)
 
     def without(self, accounts: Iterable[str]) -> "Forgotten":
         """The list without some of them."""
@@ -63,16 +75,25 @@ class Forgotten:
         return replace(self, since={hashed: day for hashed, day in self.since.items() if hashed not in let_in})
 
     def _hashed(self, account: str) -> str:
-        return sha256((self.salt + account).encode()).hexdigest()
+        return sha256((self.salt + account).encode(errors="replace")).hexdigest()
 
 
 NOBODY = Forgotten()
 _LIST = TypeAdapter(Forgotten)
 
 
-def values_of(line: str) -> list[str]:
-    """The values of a line that could not be read, as far as they can be told apart."""
-    return [value.strip() for value in re.split(DELIMITERS, line)]
+def values_of(line: str) -> set[str]:
+    """All that may be a value of a line that could not be read, as it stands there and as CSV or JSON would read it."""
+    as_json = re.sub(r"\\(.)", r"\1", re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), line))
+    values = set()
+    for text in {line, line.replace('""', '"'), as_json}:
+        pieces = re.split(DELIMITERS, text)
+        values |= {
+            "".join(pieces[first:last]).strip()
+            for first in range(len(pieces))
+            for last in range(first + 1, min(first + PIECES, len(pieces)) + 1)
+        }
+    return values - {""}
 
 
 def forgotten(state: Path) -> Forgotten:
@@ -93,6 +114,19 @@ def forgotten(state: Path) -> Forgotten:
             f"state {state / FILE}: the list of accounts that were forgotten cannot be read. Nothing was read, for their rows "
             "would come back. Restore it from a backup."
         ) from error
+
+
+def require_finished(state: Path) -> None:
+    """Makes sure that all was erased of each account on the list of a business, else what is left of it would be published again.
+
+    Raises:
+        SourceError: the command was killed or failed.
+    """
+    if forgotten(state).is_unfinished:
+        raise SourceError(
+            f"state {state}: not all was erased of an account that is to be forgotten, since the command was killed or failed. "
+            "Nothing was published. Give it again: rapport forget, with the same account."
+        )
 
 
 def write_list(listed: Forgotten, state: Path) -> None:

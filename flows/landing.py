@@ -25,7 +25,7 @@ import duckdb
 import polars as pl
 
 from config.errors import SourceError
-from config.expressions import scalar_sql, source_columns
+from config.expressions import plain_column, scalar_sql, source_columns
 from config.sources import AnyFiles, FilesSource, Format, PostgresSource, Source, alternatives, format_of
 from config.tables import CONTENT_KEYS
 from flows import postgres_tables
@@ -166,8 +166,9 @@ def _land_files(source: AnyFiles, landing: _Landing) -> list[Batch]:
                 if before and before.file_sha256 == file_sha256
                 else landing.known_at + timedelta(microseconds=place)
             ),
+            account=account_of(source, available, here),
         )
-        select = _remembered(source, landing, table, batch, _select(con, table, joined, batch))
+        select = _remembered(landing, table, batch, _select(con, table, joined, batch))
         new.append(_written(landing, batch, table, f"{select} {landing.limit}"))
     return new
 
@@ -212,8 +213,9 @@ def _land_table(source: PostgresSource, landing: _Landing) -> list[Batch]:
         table=TableRead(
             name, source.cursor, since, postgres_tables.highest(con, table, file, landing.known_at) or high
         ),
+        account=account_of(source, available, where),
     )
-    select = _remembered(source, landing, file, batch, _select(con, file, file, batch))
+    select = _remembered(landing, file, batch, _select(con, file, file, batch))
     if since:
         mapping = resolved(source.columns, available, where, NOT_READ)
         select = _not_yet_landed(con, select, file, batch, mapping, counted, landed)
@@ -376,6 +378,15 @@ def _wanted(role: str, source: Source, available: Sequence[str], where: str) -> 
     return (*(column for _, column in sorted(needed.items())), ROW_KEY), mapping.get(CONTENT_KEYS[role])
 
 
+def account_of(source: Source, available: Sequence[str], where: str) -> str:
+    """The expression of a row's account among these columns.
+
+    Raises:
+        SourceError: there are not those that it reads.
+    """
+    return resolved({"account_id": source.columns["account_id"]}, available, where, NOT_READ)["account_id"]
+
+
 def _select(con: duckdb.DuckDBPyConnection, file: Relation, joined: Relation, batch: Batch) -> str:
     """The select of a batch's columns; the content of a row only where it has no key of its own."""
     said = file.content or content(file.columns)
@@ -412,12 +423,11 @@ def as_text(con: duckdb.DuckDBPyConnection, where: str, kind: str, relation: str
     return text(value, type_)
 
 
-def _remembered(source: Source, landing: _Landing, file: Relation, batch: Batch, select: str) -> str:
+def _remembered(landing: _Landing, file: Relation, batch: Batch, select: str) -> str:
     """The select of a batch without the rows of accounts that were forgotten."""
-    if not landing.forgotten.since:
+    if not (landing.forgotten.since and batch.account):
         return select
-    mapping = resolved({"account_id": source.columns["account_id"]}, batch.available, file.where, NOT_READ)
-    account = as_text(landing.con, file.where, file.kind, f"({select})", "account_id", mapping["account_id"])
+    account = as_text(landing.con, file.where, file.kind, f"({select})", "account_id", batch.account)
     return landing.forgotten.left_out(select, account)
 
 
@@ -434,7 +444,8 @@ def _written(landing: _Landing, batch: Batch, file: Relation, select: str) -> Ba
             raise unreadable(file.where, file.kind, error) from error
         raise not_landed(file.where, target.parent, error) from error
     written_rows = parquet(temporary)
-    broken = [line for line in file.broken() if not landing.forgotten.is_named(line.text)]
+    is_read = bool(batch.account and plain_column(batch.account))
+    broken = [line._replace(text=landing.forgotten.shown(line.text, is_read)) for line in file.broken()]
     if broken:
         _write_broken(broken, batch.broken_path(landed))
     written = replace(
@@ -446,7 +457,7 @@ def _written(landing: _Landing, batch: Batch, file: Relation, select: str) -> Ba
         broken_sha256=sha256_of(batch.broken_path(landed)) if broken else "",
     )
     temporary.replace(target)
-    write_manifest(written, target.with_suffix(".json"))
+    write_manifest(written, written.manifest_path(landed))
     return written
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import polars as pl
 
 from config.errors import Busy, WarehouseError
 from config.rules import FIRST_DAY
@@ -226,19 +225,21 @@ def _bring(con: duckdb.DuckDBPyConnection, database: Any, known: list[str], wher
     _create(database)
     for name in PUBLISHED:
         first = str(since) if _is_whole_before(con, database, name, since) else FIRST_DAY
-        _stage(database, name, con.sql(_changed(name, first)).to_arrow_reader())
+        _stage(con, database, name, first)
         _merge(database, name, first)
         _require_same(con, database, name, first, where)
     database.commit()
 
 
-def erase(business: Business, accounts: Sequence[str], refused: pl.DataFrame, wait_seconds: float = 0) -> None:
+def erase(
+    business: Business, accounts: Sequence[str], batches: Iterable[tuple[str, str]], wait_seconds: float = 0
+) -> None:
     """Takes all rows of accounts out of the database, all at once, and has it write the tables anew without them.
 
     Args:
         business: the business; one that publishes to a DuckDB file has nothing to erase here.
         accounts: the accounts.
-        refused: rows of theirs that were landed, which may be in quarantine: `source`, `batch`, `position`.
+        batches: source and id of the landed batches with rows of theirs; all that is in quarantine of those is taken out.
         wait_seconds: how long to wait for another publisher, or for who reads or holds a table.
 
     Raises:
@@ -248,21 +249,18 @@ def erase(business: Business, accounts: Sequence[str], refused: pl.DataFrame, wa
     warehouse = business.warehouse
     if not isinstance(warehouse, PostgresWarehouse):
         return
-    theirs = rows_of(accounts, _staged("refused"))
+    theirs, commands = rows_of(accounts, PUBLISHED), erasing(accounts, batches)
     done, waits = "Not all was erased.", max(wait_seconds, LEAST_WAIT_FOR_READERS_SECONDS)
     with _connection(warehouse, done, waits, WRITING) as database:
         _lock(database)
         if not _present(business, database):
             return
         _create(database)
-        _stage(database, "refused", refused.to_arrow().to_reader())
-        for command in erasing(accounts, _staged("refused")):
+        for command in commands.values():
             asked(database, command)
         database.commit()
-        _write_anew(database, theirs, waits)
-    counts = (
-        f"(select count(*) from {table(name)} as old where {theirs[name]})" for name in theirs if name != "quarantine"
-    )
+        _write_anew(database, commands, waits)
+    counts = (f"(select count(*) from {table(name)} where {condition})" for name, condition in theirs.items())
     with _connection(warehouse, done) as database:
         [[left]] = asked(database, f"select {' + '.join(counts)}")
     if left:
@@ -455,10 +453,10 @@ def _changed(name: str, since: str) -> str:
     return f"select {listed} from {table(name)} {condition}"
 
 
-def _stage(database: Any, name: str, rows: Any) -> None:
-    """Brings rows, as an Arrow reader gives them, into a table that only this connection sees."""
+def _stage(con: duckdb.DuckDBPyConnection, database: Any, name: str, since: str) -> None:
+    """Brings the rows that may be others into a table that only this connection sees."""
     with database.cursor() as cursor:
-        cursor.adbc_ingest(f"staged_{name}", rows, temporary=True)
+        cursor.adbc_ingest(f"staged_{name}", con.sql(_changed(name, since)).to_arrow_reader(), temporary=True)
     asked(database, f"analyze {_staged(name)}")
 
 

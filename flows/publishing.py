@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
-import polars as pl
 
 from config.errors import WarehouseError
 from config.tables import KEYS, PUBLISHED
@@ -97,7 +96,7 @@ def publish(
 def erase(
     warehouse: Path,
     accounts: Iterable[str],
-    refused: pl.DataFrame,
+    batches: Iterable[tuple[str, str]],
     run_id: str,
     started_at: datetime,
     wait_seconds: float = 0,
@@ -108,7 +107,7 @@ def erase(
     Args:
         warehouse: the DuckDB file.
         accounts: the accounts.
-        refused: rows of theirs that were landed, which may be in quarantine: `source`, `batch`, `position`.
+        batches: source and id of the landed batches with rows of theirs; all that is in quarantine of those is taken out.
         run_id: for those who have to wait.
         started_at: when that began, UTC.
         wait_seconds: how long to wait while a run publishes; 0 gives up at once.
@@ -124,14 +123,13 @@ def erase(
         if live_file:
             copy_file(live_file, live_path, next_path)
         with opened(next_path, read_only=False, memory=memory) as con:
-            con.register("refused", refused)
             con.execute("begin")
-            for command in erasing(accounts, "refused"):
-                con.execute(command)
+            for name, command in erasing(accounts, batches).items():
+                if name in standing(con):
+                    con.execute(command)
             con.execute("commit")
-            con.unregister("refused")
             anew = literal(str(written_anew(next_path)))
-            con.execute(f"attach {anew} as anew (storage_version {literal(STORAGE_VERSION)})")
+            con.execute(f"attach {anew} as anew (storage_version {literal(_made_as(con))})")
             con.execute("copy from database warehouse to anew")
             con.execute("detach anew")
         shutil.copyfile(written_anew(next_path), next_path)
@@ -140,46 +138,52 @@ def erase(
         exchange_file(live_path, 3 * live_path.stat().st_size, without_them)
 
 
-def rows_found(warehouse: Path, accounts: Iterable[str], refused: pl.DataFrame) -> int:
-    """How many rows of accounts a warehouse has; the arguments are those of `erase`.
+def rows_found(warehouse: Path, accounts: Iterable[str]) -> int:
+    """How many rows of accounts a warehouse has, those in quarantine not counted.
 
     Raises:
         Busy: another program has the file open for writing.
         WarehouseError: the file cannot be read.
     """
-    theirs = rows_of(accounts, "refused").items()
-    counts = (f"(select count(*) from {table(name)} as old where {condition})" for name, condition in theirs)
     with faults_explained(warehouse), opened(warehouse) as con:
-        con.register("refused", refused)
-        found = con.execute(f"select {' + '.join(counts)}").fetchall()[0][0]
-        con.unregister("refused")
-    return found
+        theirs = rows_of(accounts, standing(con))
+        counts = (f"(select count(*) from {table(name)} where {condition})" for name, condition in theirs.items())
+        return con.execute(f"select {' + '.join([*counts, '0'])}").fetchall()[0][0]
 
 
-def erasing(accounts: Iterable[str], refused: str) -> list[str]:
-    """The statements that erase what `rows_of` tells, and have the ledger say so: its hashes are no longer those of the tables."""
-    theirs = rows_of(accounts, refused)
-    return [
-        *(f"delete from {table(name)} as old where {condition}" for name, condition in theirs.items()),
-        f"update {LEDGER} set content_hash = content_hash || {literal(ERASED)} where content_hash not like {literal(f'%{ERASED}')}",
-    ]
-
-
-def rows_of(accounts: Iterable[str], refused: str) -> dict[str, str]:
-    """Of each table that has rows of single accounts the condition that holds of those of some accounts, called `old`.
-
-    Args:
-        accounts: the accounts.
-        refused: a table of what was landed of them, as SQL: `source`, `batch`, `position`.
-    """
-    listed = ", ".join(map(literal, accounts))
-    same = " and ".join(f"gone.{key} = old.{key}" for key in map(identifier, KEYS["quarantine"]))
-    theirs = {
-        name: f"old.account_id in ({listed})"
-        for name, columns in PUBLISHED.items()
-        if any(column.name == "account_id" for column in columns)
+def standing(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    """The tables that there are of those published, each with its columns: an earlier version may have made them."""
+    found = con.execute(
+        "select table_name, column_name from duckdb_columns() where database_name = 'warehouse' and schema_name = $schema",
+        {"schema": SCHEMA},
+    ).fetchall()
+    return {
+        name: {column for table_name, column in found if table_name == name}
+        for name in {*PUBLISHED} & {each for each, _ in found}
     }
-    return theirs | {"quarantine": f"exists (select 1 from {refused} as gone where {same})"}
+
+
+def erasing(accounts: Iterable[str], batches: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Of each table the statement that erases accounts, see `erase`; that of the ledger marks its hashes, which are of other rows then."""
+    listed = ", ".join(f"({literal(source)}, {literal(batch)})" for source, batch in [*batches, ("", "")])
+    return {
+        **{
+            name: f"delete from {table(name)} where {condition}"
+            for name, condition in rows_of(accounts, PUBLISHED).items()
+        },
+        "quarantine": f"delete from {table('quarantine')} where (source, batch) in ({listed})",
+        "runs": f"update {LEDGER} set content_hash = content_hash || {literal(ERASED)} where content_hash not like {literal(f'%{ERASED}')}",
+    }
+
+
+def rows_of(accounts: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Of each of these tables that has rows of single accounts the condition that holds of those of some accounts."""
+    listed = ", ".join(map(literal, accounts))
+    return {
+        name: f"account_id in ({listed})"
+        for name in names
+        if any(column.name == "account_id" for column in PUBLISHED[name])
+    }
 
 
 def _published(package: Package, live_path: Path, takes_later_days_back: bool, memory: str | None) -> bool:
@@ -256,20 +260,20 @@ def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_l
             f"package {package.directory}: {as_of} lies before {latest[0][0]}, the last day published. Nothing was"
             " published. A backfill replays a day in the past and those after it."
         )
-    # by its content, for a run that was rolled back to stands under another name
+    # a run that was rolled back to stands under another name
     before = con.execute(
-        f"select content_hash from {LEDGER} where as_of < cast($as_of as date) and {stands()} "
+        f"select coalesce(rolled_back_to, run_id) from {LEDGER} where as_of < cast($as_of as date) and {stands()} "
         "order by as_of desc, published_at desc limit 1",
         {"as_of": as_of},
     ).fetchall()
     continues = package.run["continues_run_id"]
     expected = con.execute(
-        f"select content_hash from {LEDGER} where run_id = $run_id", {"run_id": continues}
+        f"select coalesce(rolled_back_to, run_id) from {LEDGER} where run_id = $run_id", {"run_id": continues}
     ).fetchall()
     if before != expected or bool(expected) != (continues is not None):
         raise WarehouseError(
-            f"package {package.directory}: other days were published since it was computed. Nothing was published."
-            " Repeat the run."
+            f"package {package.directory}: it goes on from another past than what is published of the days before {as_of}."
+            " Nothing was published. Repeat the run."
         )
 
 
@@ -305,10 +309,15 @@ def _end_periods(con: duckdb.DuckDBPyConnection, package: Package) -> None:
 
 def _compressed(con: duckdb.DuckDBPyConnection) -> str:
     """How `SENTENCES` is declared: in a file that others made as any column, for it may be older than zstd."""
-    made_as = con.execute(
+    return " using compression 'zstd'" * (_made_as(con) == STORAGE_VERSION)
+
+
+def _made_as(con: duckdb.DuckDBPyConnection) -> str:
+    """The storage version that the file was made with."""
+    [[version]] = con.execute(
         "select tags['storage_version'] from duckdb_databases() where database_name = 'warehouse'"
-    ).fetchall()[0][0]
-    return " using compression 'zstd'" * made_as.startswith(STORAGE_VERSION)
+    ).fetchall()
+    return version.rstrip("+")
 
 
 def _create(con: duckdb.DuckDBPyConnection, name: str, compressed: str) -> None:

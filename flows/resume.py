@@ -14,7 +14,7 @@ from flows.package import MANIFEST, verified
 from flows.postgres_warehouse import up_to_date
 from flows.stages import Run
 from flows.state import WORK
-from flows.warehouse import live
+from flows.warehouse import entries
 
 
 def owned(run: Run, flow_run_id: str) -> Run:
@@ -52,10 +52,9 @@ def _is_sealed(run: Run) -> bool:
 
 
 def _is_overtaken(run: Run, sealed: Mapping[str, Any]) -> bool:
-    """Whether a run that began later published the same day."""
-    present = live(up_to_date(run.business))
-    return (
-        present is not None
-        and present["as_of"] == run.as_of
-        and present["started_at"] > datetime.fromisoformat(str(sealed["started_at"]))
+    """Whether a run that began later published the same day, or rolled back to another one."""
+    started_at = datetime.fromisoformat(str(sealed["started_at"]))
+    return any(
+        each["started_at"] > started_at and (each["as_of"] == run.as_of or each.get("rolled_back_to"))
+        for each in entries(up_to_date(run.business))
     )

@@ -1,19 +1,21 @@
 """Going back to what an earlier run published, from the package that it sealed; the days after it are taken back."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from config.errors import ConfigurationError, WarehouseError
 from config.settings import Business
+from flows.forgotten import require_finished
 from flows.history import published_hashes
 from flows.machine import memory_limit
 from flows.package import MANIFEST, resealed
-from flows.postgres_warehouse import bring_level, require_writable, up_to_date
+from flows.postgres_warehouse import bring_level, published, require_writable, up_to_date
 from flows.publishing import publish
 from flows.runs import new_run, state_held
-from flows.stages import PACKAGE, RUNS, forget_old_runs
-from flows.warehouse import LEDGER, live, opened, place, unattached
+from flows.stages import PACKAGE, RUNS, Run
+from flows.warehouse import entries, place, unattached
 
 
 @dataclass(frozen=True)
@@ -44,54 +46,58 @@ def roll_back(business: Business, to: str, wait_seconds: float = 0) -> RolledBac
         wait_seconds: how long to wait for another run.
 
     Raises:
-        ConfigurationError: the run published nothing, is what readers see, or its package is gone.
-        WarehouseError: the package is not what was sealed, days before it were published anew since, or the warehouse failed.
+        ConfigurationError: the run published nothing, is what readers see, or its package is gone; or another business
+            publishes to the warehouse.
+        SourceError: an account is being forgotten.
+        WarehouseError: the package is not what was sealed, it goes on from another past than what is published, or the
+            warehouse failed.
         Busy: a run is at work.
     """
     run = new_run(business, wait_seconds=wait_seconds)
     with state_held(business, run.run_id, run.started_at, wait_seconds):
+        require_finished(business.state)
         require_writable(business)
-        path = up_to_date(business)
-        present = live(path)
+        path, present = up_to_date(business), published(business)
         if present is None:
-            raise WarehouseError(f"warehouse {place(business.warehouse)}: nothing was published yet.")
+            raise WarehouseError(f"warehouse {run.place}: nothing was published yet.")
         _require_kept(business, path, to, present["run_id"])
         days = published_hashes(path)
-        told = {"run_id": run.run_id, "started_at": run.started_at, "accepted_change": f"rolled back to run {to}"}
-        with unattached() as con:
-            package = resealed(con, business.state / RUNS / to / PACKAGE, run.package, told)
-        published = publish(run.package, path, wait_seconds, takes_later_days_back=True, memory=memory_limit(business))
+        as_of, verdicts = _published_again(run, path, to)
         bring_level(business, run.run_id, wait_seconds)
-        forget_old_runs(run)
-    as_of = date.fromisoformat(str(package.run["as_of"]))
-    return RolledBack(
-        run_id=run.run_id,
-        to=to,
-        as_of=as_of,
-        verdicts=published.rows["account_segments"],
-        taken_back=tuple(day for day in days if day > as_of),
-    )
+    return RolledBack(run.run_id, to, as_of, verdicts, taken_back=tuple(day for day in days if day > as_of))
+
+
+def _published_again(run: Run, path: Path, to: str) -> tuple[date, int]:
+    """Publishes a run's package as that of another, whose copy of it goes again; gives its day, and how many verdicts it has."""
+    told = {"run_id": run.run_id, "business": run.business.name, "started_at": run.started_at, "rolled_back_to": to}
+    try:
+        with unattached() as con:
+            package = resealed(con, run.business.state / RUNS / to / PACKAGE, run.package, told)
+        publish(run.package, path, run.wait_seconds, takes_later_days_back=True, memory=memory_limit(run.business))
+    finally:
+        shutil.rmtree(run.folder, ignore_errors=True)
+    return date.fromisoformat(str(package.run["as_of"])), package.rows["account_segments"]
 
 
 def _require_kept(business: Business, path: Path, to: str, present: str) -> None:
-    """Makes sure that a run published something, and that its package is still there."""
-    with opened(path) as con:
-        found = con.execute(f"select run_id, as_of from {LEDGER} order by published_at desc").fetchall()
-    published = dict(found)
-    kept = {
-        run_id: as_of
-        for run_id, as_of in published.items()
-        if run_id != present and (business.state / RUNS / run_id / PACKAGE / MANIFEST).exists()
-    }
+    """Makes sure that a run published something that is not what readers see, and that its package is still there."""
+    listed = entries(path)
+    as_of = {each["run_id"]: each["as_of"] for each in listed}
+    seen = next(each.get("rolled_back_to") or present for each in listed if each["run_id"] == present)
+    kept = [
+        run_id for run_id in as_of if run_id != seen and (business.state / RUNS / run_id / PACKAGE / MANIFEST).exists()
+    ]
     if to in kept:
         return
-    where, listed = place(business.warehouse), ", ".join(f"{run_id} (as of {day})" for run_id, day in kept.items())
-    if to == present:
+    where = place(business.warehouse)
+    if to in (seen, present):
         fault = f"run {to} is what readers of {where} see"
-    elif to in published:
+    elif to in as_of:
         fault = (
-            f"the package of run {to} is no longer kept; rapport backfill --from {published[to]} computes its day anew"
+            f"the package of run {to} is not kept here. rapport backfill --from {as_of[to]} --until {as_of[to]}, with the same --config, "
+            "computes its day anew, and those after it"
         )
     else:
         fault = f"no run {to} published to {where}"
-    raise ConfigurationError(f"{fault}. Nothing was changed. Runs to go back to: {listed or 'none'}.")
+    told = ", ".join(f"{run_id} (as of {as_of[run_id]})" for run_id in kept)
+    raise ConfigurationError(f"{fault}. Nothing was changed. Runs to go back to: {told or 'none'}.")

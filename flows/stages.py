@@ -32,7 +32,7 @@ from flows import ledger as ledgers
 from flows.audits import AuditResult, CheckResult, audit, require_passed
 from flows.batches import Batch, batches, current
 from flows.duck import connect, materialise, parquet, rows
-from flows.forgotten import forgotten
+from flows.forgotten import forgotten, require_finished
 from flows.gates import beyond_limit, change_of
 from flows.history import keep_standings_before, runs_before
 from flows.ledger import ROLES
@@ -56,6 +56,8 @@ from transforms.verdicts import FACTS
 KEPT_RUNS = 3
 RUNS, PACKAGE = "runs", "package"
 """The directory below `state` with a folder a run, and that in each with its sealed result."""
+HAS_PUBLISHED = "published"
+"""The file in the folder of a run whose result became visible."""
 SHOWN = 5
 MODELS = "models.json"
 PUBLISHED_VERDICT = tuple(column.name for column in ACCOUNT_SEGMENTS)
@@ -145,6 +147,7 @@ def extract(run: Run) -> str:
         up_to_date(run.business)
     if not run.dry_run:
         _refuse_warehouse(run)
+    require_finished(run.business.state)
     listed = forgotten(run.business.state)
     with connect(run.business) as con:
         new = [
@@ -310,7 +313,10 @@ def publish_sealed(run: Run) -> str:
     """Makes the sealed result visible in the warehouse all at once, unless it is there already."""
     if run.dry_run:
         return "dry run: nothing was published"
+    require_finished(run.business.state)
     outcome, run_id, is_new = _made_live(run)
+    if is_new:
+        (run.folder / HAS_PUBLISHED).touch()
     is_brought = not run.is_replay and bring_level(run.business, run_id, run.wait_seconds)
     return f"{outcome}; {run.place} had missed it, and has it now" if is_brought and not is_new else outcome
 
@@ -370,10 +376,10 @@ def tidy(run: Run) -> None:
 
 
 def forget_old_runs(run: Run) -> None:
-    """Takes away all but the latest runs, and the latest that sealed a package; the working data of those that failed is in theirs."""
+    """Takes away all but the latest runs, and the latest that published; the working data of those that failed is in theirs."""
     folders = sorted(run.folder.parent.glob("*"))
-    sealed = [folder for folder in folders if (folder / PACKAGE).exists()]
-    for folder in {*folders} - {*folders[-KEPT_RUNS:], *sealed[-KEPT_RUNS:]}:
+    published = [folder for folder in folders if (folder / HAS_PUBLISHED).exists()]
+    for folder in {*folders} - {*folders[-KEPT_RUNS:], *published[-KEPT_RUNS:]}:
         shutil.rmtree(folder)
 
 
@@ -561,6 +567,7 @@ def _ledger_row(run: Run, con: duckdb.DuckDBPyConnection) -> dict[str, object]:
         "row_counts": json.dumps(counts),
         "gates": json.dumps([dict(zip(("audit", "outcome", "checks"), gate, strict=True)) for gate in gates]),
         "continues_run_id": before[0]["run_id"] if before else None,
+        "rolled_back_to": None,
         "changed_accounts": change.accounts,
         "changed_share": change.share,
         "accepted_change": run.accept_change,

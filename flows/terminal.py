@@ -309,7 +309,8 @@ def print_erased(business: Business, found: Erased, dry_run: bool, as_json: bool
         print(json.dumps(asdict(found)))
         return
     console.print(f"{'Would be erased' if dry_run else 'Erased'} of {', '.join(map(repr, found.accounts))}:")
-    console.print(f"  {found.landed_rows:,} rows that were landed, in {found.batches:,} batches")
+    unread = f", and the text of {found.lines:,} lines that could not be read" if found.lines else ""
+    console.print(f"  {found.landed_rows:,} rows that were landed{unread}, in {found.batches:,} batches")
     console.print(f"  {found.warehouse_rows:,} rows of {place(business.warehouse)}")
     if dry_run:
         return

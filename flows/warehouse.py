@@ -95,6 +95,19 @@ def require_own(present: Mapping[str, Any] | None, business: Business) -> None:
         )
 
 
+def entries(warehouse: Path) -> list[dict[str, Any]]:
+    """The entries of the ledger, the last publication first, without their long texts.
+
+    Of a file that an earlier version published to, they have not the columns that this had not.
+    """
+    if not exists(warehouse):
+        return []
+    with faults_explained(warehouse), opened(warehouse) as con:
+        cursor = con.execute(f"select * exclude (models, row_counts, gates) from {LEDGER} order by published_at desc")
+        names = [name for name, *_ in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
 @contextmanager
 def opened(warehouse: Path, read_only: bool = True, memory: str | None = None) -> Generator[duckdb.DuckDBPyConnection]:
     """A connection in UTC whose default database is the file as it is at this instant.

@@ -31,6 +31,7 @@ def ledger_row(run_id: str, as_of: date = AS_OF, continues: str | None = None) -
         "ruler_version": "2026.1",
         "models": "{}",
         "continues_run_id": continues,
+        "rolled_back_to": None,
         "changed_accounts": 0,
         "changed_share": None,
         "accepted_change": None,

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from flows.compare import compare
 from flows.history import published_hashes
 from flows.postgres_warehouse import up_to_date
 from flows.report import report
+from flows.resume import owned, sealed_before
 from flows.rollback import roll_back
 from flows.runs import at_work, new_run, run_stages, state_held
+from flows.stages import publish
 from flows.warehouse import location
 from tests.end_to_end.over_time import content, day, ledger, night, written
 from tests.end_to_end.serving import RAPPORT
@@ -59,7 +62,7 @@ def test_readers_see_again_what_the_run_published_and_the_nights_go_on_from_ther
     assert tables(firm) == before
     assert (found.to, found.as_of, found.taken_back) == (second, day(1), (day(2), day(3)))
     assert found.verdicts == len(before["account_segments"])
-    assert ledger(firm, "run_id, as_of, accepted_change")[-1] == (found.run_id, day(1), f"rolled back to run {second}")
+    assert ledger(firm, "run_id, as_of, rolled_back_to")[-1] == (found.run_id, day(1), second)
     assert list(published_hashes(firm / "warehouse.duckdb")) == [day(0), day(1)]
     # the nights come again as if those taken back had not been, and say that they go on from the day
     nights(2, 3)
@@ -123,9 +126,34 @@ def test_a_package_of_another_past_is_refused(firm):
     nights(0)
     assert tables(firm) != before
     before = tables(firm)
-    with pytest.raises(WarehouseError, match="other days were published since it was computed"):
+    with pytest.raises(WarehouseError, match="it goes on from another past than what is published of the days before"):
         roll_back(business(), second)
     assert tables(firm) == before
+
+
+def test_what_was_rolled_back_to_is_what_readers_see_under_either_name(firm):
+    first, second = nights(0, 1)
+    found = roll_back(business(), first)
+    for to in (first, found.run_id):
+        with pytest.raises(ConfigurationError, match=rf"run {to} is what readers .* to go back to: {second} "):
+            roll_back(business(), to)
+
+
+def test_an_attempt_that_a_rollback_overtook_is_not_tried_again_with_what_it_sealed(firm):
+    nights(0)
+    attempt = owned(new_run(business(), as_of=day(2)), "a-flow-run-000000000001")
+    with pytest.raises(ZeroDivisionError), at_work(attempt):
+        for cost in run_stages(attempt, announce=lambda _: None):
+            if cost.stage == "audit_outgoing":
+                break
+        publish(replace(attempt, dry_run=True))
+        raise ZeroDivisionError
+    again = owned(new_run(business(), as_of=day(2)), "a-flow-run-000000000001")
+    assert sealed_before(again) == replace(again, run_id=attempt.run_id)
+    first, _ = *ledger(firm, "run_id")[0], nights(1)
+    assert sealed_before(again) == replace(again, run_id=attempt.run_id)
+    roll_back(business(), first)
+    assert sealed_before(again) is None
 
 
 def test_runs_that_cannot_be_gone_back_to_are_told_with_those_that_can(firm):
@@ -137,7 +165,8 @@ def test_runs_that_cannot_be_gone_back_to_are_told_with_those_that_can(firm):
         (runs[3], f"run {runs[3]} is what readers of warehouse.duckdb see."),
         (
             runs[0],
-            f"the package of run {runs[0]} is no longer kept; rapport backfill --from {day(0)} computes its day anew.",
+            f"the package of run {runs[0]} is not kept here. rapport backfill --from {day(0)} --until {day(0)}, with the same "
+            "--config, computes its day anew, and those after it.",
         ),
         ("20250101T000000-abcdef", "no run 20250101T000000-abcdef published to warehouse.duckdb."),
         ("../runs", "no run ../runs published to warehouse.duckdb."),
@@ -152,10 +181,13 @@ def test_runs_that_cannot_be_gone_back_to_are_told_with_those_that_can(firm):
 
 def test_what_publishes_nothing_takes_no_package_away(firm):
     first, _ = nights(0, 1)
-    for _ in range(4):
-        compare(business(), Path("scoring/mixed.yaml"))
+    compare(business(), Path("scoring/mixed.yaml"))
+    for _ in range(3):
+        night(1)
+        night(2, dry_run=True)
     assert len(list(firm.glob("state/runs/*"))) == 3 + 2
     assert roll_back(business(), first).as_of == day(0)
+    assert len(list(firm.glob("state/runs/*"))) == 3 + 2
 
 
 def test_what_a_dry_run_sealed_was_never_published(firm):

@@ -228,6 +228,7 @@ def test_the_live_run_is_the_whole_row_of_the_last_publication(packages, warehou
         "row_counts": "{}",
         "gates": "{}",
         "continues_run_id": None,
+        "rolled_back_to": None,
         "changed_accounts": 0,
         "changed_share": None,
         "accepted_change": None,
