@@ -13,7 +13,7 @@ from config.errors import RapportError
 from config.settings import Business
 from flows import state
 from flows.batches import Batch, batches, current, verify
-from flows.forgotten import forgotten
+from flows.forgotten import forgotten, require_finished
 from flows.ledger import ROLES
 from flows.lock import holder
 from flows.postgres_warehouse import published
@@ -86,6 +86,7 @@ def _landed(business: Business) -> Iterator[Finding]:
     counted = _counted(business)
     verify(business.state / "landed", counted)
     rows, size = sum(batch.rows for batch in counted), _size(business, counted)
+    require_finished(business.state)
     listed = forgotten(business.state).since
     left_out = f"; rows of {len(listed):,} forgotten accounts are left out" if listed else ""
     yield Finding(

@@ -43,6 +43,8 @@ from flows.warehouse import exists, faults_explained, opened, wals
 from transforms.decided import merges_in_force
 
 FOUND = {"account_id": pl.String, "source": pl.String, "batch": pl.String, "position": pl.Int64}
+LANDED = re.compile(r".*\.part|[0-9a-f]{16}(-\d+)?\.(parquet|broken|json)")
+"""What the files of landing are called."""
 COMPUTED = (RUNS, COPY.parts[0], ASIDE)
 """The directories below `state` with what runs made, or left when they were killed."""
 
@@ -100,9 +102,7 @@ def forget(business: Business, asked: Sequence[str], dry_run: bool = False, wait
         published = rows_found(path, accounts) if exists(path) else 0
         named = {*rows["account_id"], *lines["account_id"], *(each for each in accounts if listed.day_of(each))}
         _refuse_unknown(path, [each for each in asked if each not in named])
-        is_due = (
-            rows.height or lines.height or published or listed.is_unfinished or not all(map(listed.day_of, accounts))
-        )
+        is_due = rows.height or lines.height or published or not all(map(listed.is_finished, accounts))
         if is_due and not dry_run:
             _erase(con, run, path, accounts, known, rows, lines, wait_seconds)
         left = [] if dry_run else [*_left(con, business, path, accounts)]
@@ -293,7 +293,7 @@ def _erase(
         theirs = (found.filter(source=batch.source, batch=batch.batch).select("position") for found in (rows, lines))
         _erase_from(con, batch, landed, *theirs)
     _take_away_left_over(landed, _landed(landed))
-    write_list(replace(listed, is_unfinished=False), business.state)
+    write_list(listed.finished(accounts), business.state)
 
 
 def _take_away_computed(directory: Path) -> None:
@@ -312,8 +312,8 @@ def _take_away_left_over(landed: Path, known: Sequence[Batch]) -> None:
     kept = {
         file for batch in whole for file in (batch.path(landed), batch.broken_path(landed), batch.manifest_path(landed))
     }
-    for pattern in ("*.part", "*.parquet", "*.broken", "*.json"):
-        for file in {*landed.glob(f"*/{pattern}")} - kept:
+    for file in {*landed.glob("*/*")} - kept:
+        if LANDED.fullmatch(file.name):
             file.unlink()
 
 

@@ -32,16 +32,20 @@ class Forgotten:
     Attributes:
         salt: what is hashed before each account, so that lists of two businesses have nothing in common.
         since: the SHA-256 of each, with the day on which it was forgotten, UTC.
-        is_unfinished: whether not all was erased yet of the last of them.
+        unfinished: those of which not all was erased yet.
     """
 
     salt: str = ""
     since: Mapping[str, date] = field(default_factory=dict)
-    is_unfinished: bool = False
+    unfinished: frozenset[str] = frozenset()
 
     def day_of(self, account: str) -> date | None:
         """The day on which an account was forgotten; None where it was not."""
         return self.since.get(self._hashed(account))
+
+    def is_finished(self, account: str) -> bool:
+        """Whether an account is one of them, and all was erased of it."""
+        return self.day_of(account) is not None and self._hashed(account) not in self.unfinished
 
     def shown(self, line: str, is_read: bool) -> str:
         """What may be kept of a line that could not be read.
@@ -66,13 +70,18 @@ class Forgotten:
     def with_more(self, accounts: Iterable[str], today: date) -> "Forgotten":
         """The list with further accounts, of which all has yet to be erased."""
         salted = self if self.salt else replace(self, salt=secrets.token_hex(16))
-        since = {salted._hashed(account): today for account in accounts} | dict(self.since)
-        return replace(salted, since=since, is_unfinished=True)
+        more = {salted._hashed(account): today for account in accounts}
+        return replace(salted, since=more | dict(self.since), unfinished=self.unfinished | more.keys())
+
+    def finished(self, accounts: Iterable[str]) -> "Forgotten":
+        """The list once all was erased of accounts."""
+        return replace(self, unfinished=self.unfinished - {self._hashed(account) for account in accounts})
 
     def without(self, accounts: Iterable[str]) -> "Forgotten":
         """The list without some of them."""
         let_in = {self._hashed(account) for account in accounts}
-        return replace(self, since={hashed: day for hashed, day in self.since.items() if hashed not in let_in})
+        since = {hashed: day for hashed, day in self.since.items() if hashed not in let_in}
+        return replace(self, since=since, unfinished=self.unfinished - let_in)
 
     def _hashed(self, account: str) -> str:
         return sha256((self.salt + account).encode(errors="replace")).hexdigest()
@@ -122,10 +131,11 @@ def require_finished(state: Path) -> None:
     Raises:
         SourceError: the command was killed or failed.
     """
-    if forgotten(state).is_unfinished:
+    unfinished = forgotten(state).unfinished
+    if unfinished:
         raise SourceError(
-            f"state {state}: not all was erased of an account that is to be forgotten, since the command was killed or failed. "
-            "Nothing was published. Give it again: rapport forget, with the same account."
+            f"state {state}: not all was erased of {len(unfinished):,} accounts that are to be forgotten, since the command was killed or "
+            "failed. Nothing was published. Give it again: rapport forget, with the same accounts."
         )
 
 

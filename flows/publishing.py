@@ -124,9 +124,9 @@ def erase(
             copy_file(live_file, live_path, next_path)
         with opened(next_path, read_only=False, memory=memory) as con:
             con.execute("begin")
-            for name, command in erasing(accounts, batches).items():
-                if name in standing(con):
-                    con.execute(command)
+            commands = erasing(accounts, batches)
+            for name in commands.keys() & standing(con).keys():
+                con.execute(commands[name])
             con.execute("commit")
             anew = literal(str(written_anew(next_path)))
             con.execute(f"attach {anew} as anew (storage_version {literal(_made_as(con))})")
