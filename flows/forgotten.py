@@ -71,17 +71,17 @@ class Forgotten:
         """The list with further accounts, of which all has yet to be erased."""
         salted = self if self.salt else replace(self, salt=secrets.token_hex(16))
         more = {salted._hashed(account): today for account in accounts}
-        return replace(salted, since=more | dict(self.since), unfinished=self.unfinished | more.keys())
+        return replace(salted, since=more | dict(self.since), unfinished=self.unfinished.union(more))
 
     def finished(self, accounts: Iterable[str]) -> "Forgotten":
         """The list once all was erased of accounts."""
-        return replace(self, unfinished=self.unfinished - {self._hashed(account) for account in accounts})
+        return replace(self, unfinished=self.unfinished.difference(map(self._hashed, accounts)))
 
     def without(self, accounts: Iterable[str]) -> "Forgotten":
         """The list without some of them."""
         let_in = {self._hashed(account) for account in accounts}
         since = {hashed: day for hashed, day in self.since.items() if hashed not in let_in}
-        return replace(self, since=since, unfinished=self.unfinished - let_in)
+        return replace(self, since=since, unfinished=self.unfinished.difference(let_in))
 
     def _hashed(self, account: str) -> str:
         return sha256((self.salt + account).encode(errors="replace")).hexdigest()
