@@ -88,7 +88,7 @@ def forget(business: Business, asked: Sequence[str], dry_run: bool = False, wait
         Busy: a run is at work.
     """
     run = new_run(business)
-    accounts, landed = _with_merged(business, asked, run.as_of), business.state / "landed"
+    accounts = _with_merged(business, asked, run.as_of)
     with (
         state_held(business, run.run_id, run.started_at, wait_seconds),
         _faults_explained(business),
@@ -96,16 +96,16 @@ def forget(business: Business, asked: Sequence[str], dry_run: bool = False, wait
         trying(con),
     ):
         path = postgres_warehouse.up_to_date(business)
-        listed, known = forgotten(business.state), _landed(landed)
-        whole = _readable(known, landed)
-        rows, lines = _found(con, business, landed, whole, accounts), _lines_found(landed, whole, accounts)
+        listed, known = forgotten(business.state), _landed(run.landed)
+        whole = _readable(known, run.landed)
+        rows, lines = _found(con, run, whole, accounts), _lines_found(run.landed, whole, accounts)
         published = rows_found(path, accounts) if exists(path) else 0
         named = {*rows["account_id"], *lines["account_id"], *(each for each in accounts if listed.day_of(each))}
         _refuse_unknown(path, [each for each in asked if each not in named])
         is_due = rows.height or lines.height or published or not all(map(listed.is_finished, accounts))
         if is_due and not dry_run:
             _erase(con, run, path, accounts, known, rows, lines, wait_seconds)
-        left = [] if dry_run else [*_left(con, business, path, accounts)]
+        left = [] if dry_run else [*_left(con, run, path, accounts)]
     return Erased(
         accounts=tuple(accounts),
         landed_rows=rows.height,
@@ -192,15 +192,13 @@ def _readable(known: Sequence[Batch], landed: Path) -> list[Batch]:
     return [batch for batch in known if batch in set(counted) or batch.is_as_landed(landed)]
 
 
-def _found(
-    con: duckdb.DuckDBPyConnection, business: Business, landed: Path, known: Sequence[Batch], accounts: Sequence[str]
-) -> pl.DataFrame:
+def _found(con: duckdb.DuckDBPyConnection, run: Run, known: Sequence[Batch], accounts: Sequence[str]) -> pl.DataFrame:
     """Which rows are theirs."""
     listed = ", ".join(map(literal, accounts))
     found = [pl.DataFrame(schema=FOUND)]
     for batch in known:
-        file = parquet(batch.path(landed), more=", file_row_number = true")
-        owner = _owner(con, business, batch, file, listed)
+        file = parquet(batch.path(run.landed), more=", file_row_number = true")
+        owner = _owner(con, run, batch, file, listed)
         found.append(
             con.sql(
                 f"select {owner} as account_id, {literal(batch.source)} as source, {literal(batch.batch)} as batch, "
@@ -210,13 +208,13 @@ def _found(
     return pl.concat(found)
 
 
-def _owner(con: duckdb.DuckDBPyConnection, business: Business, batch: Batch, file: str, listed: str) -> str:
+def _owner(con: duckdb.DuckDBPyConnection, run: Run, batch: Batch, file: str, listed: str) -> str:
     """SQL of which of the accounts listed a landed row is of, NULL where of none: by the mapping, or as it was when it was landed.
 
     Raises:
         SourceError: neither can be read.
     """
-    sources: dict[str, Source] = {each.name: each for role in ROLES for each in getattr(business.sources, role)}
+    sources: dict[str, Source] = {each.name: each for role in ROLES for each in getattr(run.business.sources, role)}
     expressions = [batch.account] if batch.account else []
     try:
         expressions.append(account_of(sources[batch.source], batch.columns, batch.where))
@@ -224,7 +222,7 @@ def _owner(con: duckdb.DuckDBPyConnection, business: Business, batch: Batch, fil
         if not expressions:
             raise SourceError(
                 f"{batch.where}: nobody can tell which of its rows are of which account, since the business file does not read it. "
-                f"Nothing was erased. Bring back its source and mapping, or remove {batch.manifest_path(business.state / 'landed')}."
+                f"Nothing was erased. Bring back its source and mapping, or remove {batch.manifest_path(run.landed)}."
             ) from error
     owners = (
         as_text(con, batch.where, "a Parquet file", file, "account_id", each) for each in dict.fromkeys(expressions)
@@ -358,12 +356,12 @@ def _erase_from(
     sync(landed / batch.source)
 
 
-def _left(con: duckdb.DuckDBPyConnection, business: Business, path: Path, accounts: Sequence[str]) -> Iterator[str]:
+def _left(con: duckdb.DuckDBPyConnection, run: Run, path: Path, accounts: Sequence[str]) -> Iterator[str]:
     """Reads again all that is left, for what reads like them."""
-    yield from _left_in_landed(con, business.state / "landed", accounts)
+    yield from _left_in_landed(con, run.landed, accounts)
     if exists(path):
         yield from _left_in_warehouse(path, accounts)
-    yield from _left_in_files(business, path, accounts)
+    yield from _left_in_files(run.business, path, accounts)
 
 
 def _left_in_landed(con: duckdb.DuckDBPyConnection, landed: Path, accounts: Sequence[str]) -> Iterator[str]:

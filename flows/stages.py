@@ -57,7 +57,7 @@ KEPT_RUNS = 3
 RUNS, PACKAGE = "runs", "package"
 """The directory below `state` with a folder a run, and that in each with its sealed result."""
 HAS_PUBLISHED = "published"
-"""The file in the folder of a run whose result became visible."""
+"""The file in the folder of a run whose result became visible; the days of a backfill do so together, if at all."""
 SHOWN = 5
 MODELS = "models.json"
 PUBLISHED_VERDICT = tuple(column.name for column in ACCOUNT_SEGMENTS)
@@ -315,7 +315,7 @@ def publish_sealed(run: Run) -> str:
         return "dry run: nothing was published"
     require_finished(run.business.state)
     outcome, run_id, is_new = _made_live(run)
-    if is_new:
+    if is_new and not run.is_replay:
         (run.folder / HAS_PUBLISHED).touch()
     is_brought = not run.is_replay and bring_level(run.business, run_id, run.wait_seconds)
     return f"{outcome}; {run.place} had missed it, and has it now" if is_brought and not is_new else outcome

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from config.errors import Busy, ConfigurationError, WarehouseError
+from config.errors import Busy, ChangeHeld, ConfigurationError, WarehouseError
 from config.settings import Business, load
+from flows.backfill import new_backfill, replay
 from flows.compare import compare
 from flows.history import published_hashes
 from flows.postgres_warehouse import up_to_date
@@ -182,6 +183,12 @@ def test_runs_that_cannot_be_gone_back_to_are_told_with_those_that_can(firm):
 def test_what_publishes_nothing_takes_no_package_away(firm):
     first, _ = nights(0, 1)
     compare(business(), Path("scoring/mixed.yaml"))
+    told = json.loads((firm / "firm.yaml").read_text()) | {"gates": {"changed_share": 0, "changed_times_usual": 1}}
+    (firm / "held.yaml").write_text(json.dumps(told | {"scoring": "other.yaml"}))
+    (firm / "other.yaml").write_text((firm / "quick.yaml").read_text().replace("base: 0", "base: -9"))
+    held = load(firm / "held.yaml").model_copy(update={"name": "firm"})
+    with pytest.raises(ChangeHeld):
+        list(replay(new_backfill(held, day(-2), day(1), "day")))
     for _ in range(3):
         night(1)
         night(2, dry_run=True)

@@ -17,26 +17,31 @@ from typing import Any
 
 Command = dict[str, Any]
 Runner = Callable[..., Command]
-OPERATION = re.compile(
+CHANGE = re.compile(
     r'\.(replace|unlink|rmtree|copyfile)\(|sync\(|\.execute\((command\)|\s*f?"(begin|delete|insert|commit|checkpoint))'
 )
+"""What a line says that changes what lasts."""
 
 
-def killed_before_operation(number: int, traced: Collection[str]) -> None:
-    """Kills itself before the nth line that it comes to, in these files, with a change of what lasts."""
+def killed_before_operation(
+    number: int, traced: Collection[str], operation: re.Pattern[str] = CHANGE, functions: Collection[str] = ()
+) -> set:
+    """Kills itself before the nth line that it comes to with an operation, in these files and functions, and counts such lines."""
     come_to = set()
 
     def trace(frame, event, _):
-        if frame.f_code.co_filename not in traced:
+        code = frame.f_code
+        if code.co_filename not in traced or (functions and code.co_name not in functions):
             return None
-        place = frame.f_code.co_filename, frame.f_lineno
-        if event == "line" and place not in come_to and OPERATION.search(linecache.getline(*place)):
+        place = code.co_filename, frame.f_lineno
+        if event == "line" and place not in come_to and operation.search(linecache.getline(*place)):
             come_to.add(place)
             if len(come_to) == number:
                 os.kill(os.getpid(), signal.SIGKILL)
         return trace
 
     sys.settrace(trace)
+    return come_to
 
 
 def answer(command: Command, do: Callable[[Command], None]) -> Command:

@@ -5,7 +5,6 @@ returned, what it raised, or the signal that ended it.
 """
 
 import json
-import linecache
 import os
 import re
 import resource
@@ -15,31 +14,13 @@ from pathlib import Path
 
 from config.errors import RapportError
 from flows import lock, publishing, warehouse
+from tests.faults.killing import killed_before_operation
 
 TRACED = {publishing.__file__, warehouse.__file__, lock.__file__}
 OPERATION = re.compile(
     r"\.(replace|unlink|rmtree|copyfile|copyfileobj|chmod|mkdir|open|flock|lockf|truncate|write|flush)\(|sync\("
     r'|\.execute\(f?"(begin|create|alter|comment|delete|update|insert|commit|checkpoint)'
 )
-
-
-def killed_before_operation(number: int, functions: list[str]) -> set:
-    """Kills itself before the nth line that it comes to with an operation on a file or database, and counts these."""
-    come_to = set()
-
-    def trace(frame, event, _):
-        code = frame.f_code
-        if code.co_filename not in TRACED or (functions and code.co_name not in functions):
-            return None
-        place = code.co_filename, frame.f_lineno
-        if event == "line" and place not in come_to and OPERATION.search(linecache.getline(*place)):
-            come_to.add(place)
-            if len(come_to) == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return trace
-
-    sys.settrace(trace)
-    return come_to
 
 
 def harmed_at_call(function: str, harm: str):
@@ -59,7 +40,7 @@ def published(command: dict) -> dict:
     if "file_bytes" in command:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL if command["is_fatal"] else signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (command["file_bytes"], command["file_bytes"]))
-    operations = killed_before_operation(command.get("operation", 0), command.get("functions", []))
+    operations = killed_before_operation(command.get("operation", 0), TRACED, OPERATION, command.get("functions", []))
     if "function" in command:
         harmed_at_call(command["function"], command["harm"])
     try:
