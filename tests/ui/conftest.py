@@ -37,8 +37,9 @@ def chromium() -> str:
     return str(shutil.which("chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def page(chromium, tmp_path_factory) -> Generator[Page]:
+    """The one page of a browser, closed after its tests: what moves on it keeps a processor busy."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("chromium"),
