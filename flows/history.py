@@ -1,5 +1,6 @@
 """What a warehouse remembers of the days before one: the standings that a night goes on from, and the runs that left them."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,24 @@ def runs_before(warehouse: Path, as_of: date) -> list[dict[str, Any]]:
             params={"as_of": as_of, "most": LAST_DAYS},
         )
         return found.pl().to_dicts()
+
+
+def goes_on(listed: Sequence[Mapping[str, Any]], as_of: date, continues: str | None) -> bool:
+    """Whether a result goes on from what is published of the days before its own.
+
+    A run that was rolled back to is published under another name.
+
+    Args:
+        listed: the ledger, the last publication first, as `entries_of` gives it.
+        as_of: the result's day.
+        continues: the run that it goes on from, by either name; None for one that goes on from nothing.
+    """
+    results = {each["run_id"]: each.get("rolled_back_to") or each["run_id"] for each in listed}
+    earlier = [each for each in listed if each["stands"] and each["as_of"] < as_of]
+    if not earlier:
+        return continues is None
+    before = max(earlier, key=lambda each: each["as_of"])
+    return results.get(continues) == results[before["run_id"]]
 
 
 def published_hashes(warehouse: Path) -> dict[date, str]:

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,6 +12,7 @@ import duckdb
 from config.errors import WarehouseError
 from config.tables import KEYS, PUBLISHED
 from flows.duck import identifier, literal
+from flows.history import goes_on
 from flows.package import PACKAGED, Package, verified
 from flows.warehouse import (
     LEDGER,
@@ -19,11 +20,11 @@ from flows.warehouse import (
     STORAGE_VERSION,
     as_publisher,
     copy_file,
+    entries_of,
     exchange_file,
     faults_explained,
     has_ledger,
     opened,
-    stands,
     unattached,
     wals,
     written_anew,
@@ -253,24 +254,15 @@ def _change(next_path: Path, package: Package, takes_later_days_back: bool, memo
 
 def _refuse_other_past(con: duckdb.DuckDBPyConnection, package: Package, takes_later_days_back: bool) -> None:
     """Lets only a package in that goes on from what is published for the days before it."""
-    as_of = package.run["as_of"]
-    latest = con.execute(f"select as_of from {LEDGER} order by published_at desc limit 1").fetchall()
-    if latest and str(latest[0][0]) > str(as_of) and not takes_later_days_back:
+    as_of = date.fromisoformat(str(package.run["as_of"]))
+    listed = entries_of(con)
+    if listed and listed[0]["as_of"] > as_of and not takes_later_days_back:
         raise WarehouseError(
-            f"package {package.directory}: {as_of} lies before {latest[0][0]}, the last day published. Nothing was"
+            f"package {package.directory}: {as_of} lies before {listed[0]['as_of']}, the last day published. Nothing was"
             " published. A backfill replays a day in the past and those after it."
         )
-    # a run that was rolled back to stands under another name
-    before = con.execute(
-        f"select coalesce(rolled_back_to, run_id) from {LEDGER} where as_of < cast($as_of as date) and {stands()} "
-        "order by as_of desc, published_at desc limit 1",
-        {"as_of": as_of},
-    ).fetchall()
     continues = package.run["continues_run_id"]
-    expected = con.execute(
-        f"select coalesce(rolled_back_to, run_id) from {LEDGER} where run_id = $run_id", {"run_id": continues}
-    ).fetchall()
-    if before != expected or bool(expected) != (continues is not None):
+    if not goes_on(listed, as_of, None if continues is None else str(continues)):
         raise WarehouseError(
             f"package {package.directory}: it goes on from another past than what is published of the days before {as_of}."
             " Nothing was published. Repeat the run."

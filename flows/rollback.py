@@ -8,7 +8,7 @@ from pathlib import Path
 from config.errors import ConfigurationError, WarehouseError
 from config.settings import Business
 from flows.forgotten import require_finished
-from flows.history import published_hashes
+from flows.history import goes_on, published_hashes
 from flows.machine import memory_limit
 from flows.package import MANIFEST, resealed
 from flows.postgres_warehouse import bring_level, published, require_writable, up_to_date
@@ -46,11 +46,10 @@ def roll_back(business: Business, to: str, wait_seconds: float = 0) -> RolledBac
         wait_seconds: how long to wait for another run.
 
     Raises:
-        ConfigurationError: the run published nothing, is what readers see, or its package is gone; or another business
-            publishes to the warehouse.
+        ConfigurationError: the run published nothing, is what readers see, goes on from another past than what is published, or
+            its package is gone; or another business publishes to the warehouse.
         SourceError: an account is being forgotten.
-        WarehouseError: the package is not what was sealed, it goes on from another past than what is published, or the
-            warehouse failed.
+        WarehouseError: the package is not what was sealed, or the warehouse failed.
         Busy: a run is at work.
     """
     run = new_run(business, wait_seconds=wait_seconds)
@@ -80,24 +79,30 @@ def _published_again(run: Run, path: Path, to: str) -> tuple[date, int]:
 
 
 def _require_kept(business: Business, path: Path, to: str, present: str) -> None:
-    """Makes sure that a run published something that is not what readers see, and that its package is still there."""
+    """Makes sure that a run published something that is not what readers see, and that its package can be published now."""
     listed = entries(path)
-    as_of = {each["run_id"]: each["as_of"] for each in listed}
-    seen = next(each.get("rolled_back_to") or present for each in listed if each["run_id"] == present)
+    runs = {each["run_id"]: each for each in listed}
+    seen = runs[present].get("rolled_back_to") or present
     kept = [
-        run_id for run_id in as_of if run_id != seen and (business.state / RUNS / run_id / PACKAGE / MANIFEST).exists()
+        run_id for run_id in runs if run_id != seen and (business.state / RUNS / run_id / PACKAGE / MANIFEST).exists()
     ]
-    if to in kept:
+    fit = [run_id for run_id in kept if goes_on(listed, runs[run_id]["as_of"], runs[run_id]["continues_run_id"])]
+    if to in fit:
         return
-    where = place(business.warehouse)
+    where, told = place(business.warehouse), {run_id: f"{run_id} (as of {runs[run_id]['as_of']})" for run_id in runs}
     if to in (seen, present):
         fault = f"run {to} is what readers of {where} see"
-    elif to in as_of:
-        fault = (
-            f"the package of run {to} is not kept here. rapport backfill --from {as_of[to]} --until {as_of[to]}, with the same --config, "
-            "computes its day anew, and those after it"
-        )
-    else:
+    elif to not in runs:
         fault = f"no run {to} published to {where}"
-    told = ", ".join(f"{run_id} (as of {as_of[run_id]})" for run_id in kept)
-    raise ConfigurationError(f"{fault}. Nothing was changed. Runs to go back to: {told or 'none'}.")
+    else:
+        as_of, continues = runs[to]["as_of"], runs[to]["continues_run_id"]
+        past = f"run {told[continues]}" if continues else "nothing"
+        fault = (
+            f"run {to} goes on from {past}, which is not what is published of the days before {as_of}"
+            if to in kept
+            else f"the package of run {to} is not kept here"
+        )
+        fault += f". rapport backfill --from {as_of} --until {as_of}, with the same --config, computes its day anew, and those after it"
+    raise ConfigurationError(
+        f"{fault}. Nothing was changed. Runs to go back to: {', '.join(told[run_id] for run_id in fit) or 'none'}."
+    )

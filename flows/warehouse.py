@@ -96,16 +96,23 @@ def require_own(present: Mapping[str, Any] | None, business: Business) -> None:
 
 
 def entries(warehouse: Path) -> list[dict[str, Any]]:
-    """The entries of the ledger, the last publication first, without their long texts.
-
-    Of a file that an earlier version published to, they have not the columns that this had not.
-    """
+    """The entries of the ledger, see `entries_of`; none of a file to which nothing was published."""
     if not exists(warehouse):
         return []
     with faults_explained(warehouse), opened(warehouse) as con:
-        cursor = con.execute(f"select * exclude (models, row_counts, gates) from {LEDGER} order by published_at desc")
-        names = [name for name, *_ in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return entries_of(con)
+
+
+def entries_of(con: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """The entries of the ledger, the last publication first, without their long texts, and whether each one's day `stands`.
+
+    Of a file that an earlier version published to, they have not the columns that this had not.
+    """
+    cursor = con.execute(
+        f"select * exclude (models, row_counts, gates), {stands()} as stands from {LEDGER} order by published_at desc"
+    )
+    names = [name for name, *_ in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 @contextmanager

@@ -114,9 +114,10 @@ def test_a_later_day_can_be_gone_forward_to_again(firm):
     assert tables(firm) == after
 
 
-def test_a_package_of_another_past_is_refused(firm):
-    _, second = nights(0, 1)
-    roll_back(business(), ledger(firm, "run_id")[0][0])
+def test_a_run_of_another_past_is_refused_until_that_is_gone_back_to(firm):
+    first, second = nights(0, 1)
+    after = tables(firm)
+    roll_back(business(), first)
     before = tables(firm)
     told = json.loads((firm / "firm.yaml").read_text())
     told["scoring"] = "other.yaml"
@@ -127,9 +128,17 @@ def test_a_package_of_another_past_is_refused(firm):
     nights(0)
     assert tables(firm) != before
     before = tables(firm)
-    with pytest.raises(WarehouseError, match="it goes on from another past than what is published of the days before"):
+    with pytest.raises(ConfigurationError) as refused:
         roll_back(business(), second)
+    assert str(refused.value) == (
+        f"run {second} goes on from run {first} (as of {day(0)}), which is not what is published of the days before {day(1)}. "
+        f"rapport backfill --from {day(1)} --until {day(1)}, with the same --config, computes its day anew, and those after it. "
+        f"Nothing was changed. Runs to go back to: {first} (as of {day(0)})."
+    )
     assert tables(firm) == before
+    roll_back(business(), first)
+    roll_back(business(), second)
+    assert tables(firm) == after
 
 
 def test_what_was_rolled_back_to_is_what_readers_see_under_either_name(firm):
