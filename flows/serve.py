@@ -14,7 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from config.errors import ConfigurationError, RapportError
-from flows.deployments import POOL, deployments, register
+from flows.deployments import POOL, deployments
 from flows.runs import CONFIG_DIRECTORY
 
 WORKER = ("worker", "start", "--pool", POOL, "--type", "process", "--limit", "1")
@@ -73,6 +73,8 @@ def serve(config: Path | None, port: int | None) -> None:
                 os.environ.setdefault("PREFECT_API_AUTH_STRING", os.environ["PREFECT_SERVER_API_AUTH_STRING"])
             processes["server"] = started.enter_context(_server(port, asked))
             print(f"Prefect server: {os.environ['PREFECT_API_URL'].removesuffix('/api')}", flush=True)
+        from flows.registration import register  # with Prefect, which reads the settings above when it is imported
+
         notes = register(chosen)
         for line in [*notes, f"Deployments: {', '.join(each.name for each in chosen)}. Ctrl-C ends everything."]:
             print(line, flush=True)

@@ -31,8 +31,9 @@ from config.connections import SecretReference, secret_value
 from config.errors import Busy, ConfigurationError, GateRefused, SourceError, WarehouseError
 from config.settings import load
 from flows.alerts import SILENCE
-from flows.deployments import deployments, register
+from flows.deployments import deployments
 from flows.nightly import TASKS, may_pass_later, run_flow, segment_accounts
+from flows.registration import register
 from flows.runs import at_work, example_file, new_run, run_stages
 from flows.warehouse import live
 from tests.end_to_end.conftest import MISSED
