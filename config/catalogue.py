@@ -118,7 +118,7 @@ FEATURES: tuple[Feature, ...] = (
             "{} of revenue from bespoke work", ("is_custom",), "relational exchange"),
     Feature("handler_share", "personal", "share",
             "share of handled contacts and order days served by the most frequent handler, shrunk",
-            "{} of contacts with the same person of ours", ("handler",)),
+            "served by the same person of ours: {} of the most possible", ("handler",)),
     Feature("reciprocity", "two_way", "share",
             "balance of messages both ways: 1 even, 0 one-sided",
             "balance of messages both ways {}", (_EXCHANGE,), "dyadic reciprocity"),

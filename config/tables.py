@@ -26,11 +26,14 @@ Table = tuple[Column, ...]
 CONTENT_KEYS = {"orders": "line_number", "engagements": "event_id"}
 """The column that is the content of the whole row where a source does not map it or a row has none."""
 
+NO_LINE = "all"
+"""The line of business of rows whose source has none."""
+
 ORDERS: Table = (
     Column("order_id", "VARCHAR", "id", "the order that the line belongs to", required=True),
     Column("line_number", "VARCHAR", "id", "the line within its order; without it a line is known by its content"),
     Column("account_id", "VARCHAR", "id", "the buying party", required=True),
-    Column("line", "VARCHAR", "name", "line of business; 'all' where the source has none"),
+    Column("line", "VARCHAR", "name", f"line of business; '{NO_LINE}' where the source has none"),
     Column("ordered_at", "TIMESTAMP", "UTC", "when it was ordered", required=True),
     Column("amount", MONEY, "money", "net of tax and shipping; a return is negative", required=True),
     Column(
@@ -63,7 +66,7 @@ ORDERS: Table = (
 ENGAGEMENTS: Table = (
     Column("event_id", "VARCHAR", "id", "the event; without it an event is known by its content"),
     Column("account_id", "VARCHAR", "id", "the account that the event is with", required=True),
-    Column("line", "VARCHAR", "name", "line of business; 'all' where the source has none"),
+    Column("line", "VARCHAR", "name", f"line of business; '{NO_LINE}' where the source has none"),
     Column("occurred_at", "TIMESTAMP", "UTC", "when it happened", required=True),
     Column("kind", "VARCHAR", "name", "email, call, meeting, chat, ticket, visit, consultation, ...", required=True),
     Column("direction", "VARCHAR", "name", "inbound (from the account), outbound or mutual", required=True),

@@ -20,7 +20,7 @@ from flows.gates import Change, beyond_limit
 from flows.history import published_hashes, runs_before
 from flows.postgres_warehouse import bring_level, up_to_date
 from flows.runs import Timing, new_run, run_stages, state_held, today
-from flows.stages import STAGES, Run, Stage, extract, tidy
+from flows.stages import STAGES, Run, Stage, extract, mark_published, tidy
 from flows.warehouse import copied, exchange, exists, live, location, opened
 
 Every = Literal["day", "week", "month"]
@@ -133,15 +133,18 @@ def replay(backfill: Backfill, stages: tuple[Stage, ...] = STAGES) -> Iterator[R
     with state_held(business, backfill.run_id, backfill.started_at, backfill.wait_seconds):
         live_path = up_to_date(business)
         as_copied = copied(live_path, backfill.copy)
-        before, days = published_hashes(live_path), backfill.days
+        before, days, ran = published_hashes(live_path), backfill.days, []
         for day in days:
             run = _run(backfill, day)
+            ran.append(run.run_id)
             left = stages if day == days[0] else tuple(each for each in stages if not _is_extract(each))
             yield Replayed(day, tuple(run_stages(run, announce=lambda _: None, stages=left)))
             tidy(run)
         if published_hashes(backfill.copy) != before:
             _require_calm(backfill, days, live_path)
             exchange(backfill.copy, live_path, as_copied, backfill.run_id, backfill.started_at, backfill.wait_seconds)
+            for run_id in ran:
+                mark_published(business, run_id)
         last = live(live_path)
         if last:
             bring_level(business, last["run_id"], backfill.wait_seconds)

@@ -230,14 +230,14 @@ def forget(
     """Erase all that Rapport has of accounts, everywhere, and let nothing of them in again."""
     from config.settings import load
     from flows import forgetting
-    from flows.terminal import print_erased
+    from flows.terminal import print_erased, print_let_in
 
     business = load(_business_file(config))
     if undo and dry_run:
         raise typer.BadParameter("--undo erases nothing that --dry-run could tell; leave one of them out.")
     if undo:
         forgetting.let_in(business, accounts, _seconds(wait))
-        print("They are let in again. What the sources have of them comes back with: rapport run --rebuild")
+        print_let_in(accounts, json)
     else:
         print_erased(business, forgetting.forget(business, accounts, dry_run, _seconds(wait)), dry_run, json)
 

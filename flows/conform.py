@@ -14,7 +14,7 @@ from config.expressions import moment_sql, plain_column, scalar_sql, source_colu
 from config.rules import INCOMING, RULES, Rule
 from config.settings import Business
 from config.sources import Source
-from config.tables import CONTENT_KEYS, ENGAGEMENTS, ORDERS, Column, Table
+from config.tables import CONTENT_KEYS, ENGAGEMENTS, NO_LINE, ORDERS, Column, Table
 from flows.batches import Batch, verify
 from flows.duck import identifier, literal, materialise, parquet, rows, trying
 from flows.landing import not_computed, resolved
@@ -252,7 +252,7 @@ def _absent(column: Column, business: Business) -> str:
     """What a column that the source does not map holds."""
     if column.name == "currency":
         return literal(business.currency)
-    return "'all'" if column.name == "line" else f"cast(null as {column.type})"
+    return literal(NO_LINE) if column.name == "line" else f"cast(null as {column.type})"
 
 
 def _value(column: Column, sql: str, kind: str, zone: str) -> str:
@@ -271,7 +271,7 @@ def _text(column: Column, sql: str, kind: str) -> str:
         return f"lower({value})"
     if column.name == "currency":
         return f"upper({value})"
-    return f"coalesce({value}, 'all')" if column.name == "line" else value
+    return f"coalesce({value}, {literal(NO_LINE)})" if column.name == "line" else value
 
 
 def _moment(sql: str, kind: str, zone: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import duckdb
 
+from config.errors import SourceError
 from config.settings import Business
 from flows import machine
 
@@ -71,6 +72,14 @@ def trying(con: duckdb.DuckDBPyConnection) -> Generator[None]:
 def is_open_elsewhere(error: duckdb.Error) -> bool:
     """Whether a file cannot be opened since another program has it open."""
     return "Could not set lock" in str(error)
+
+
+def short_of_memory(where: str, error: duckdb.OutOfMemoryException) -> SourceError:
+    """The error for a limit that is too low, or a machine with too little."""
+    return SourceError(
+        f"{where}: DuckDB has too little memory ({str(error).splitlines()[0]}). Nothing was published. "
+        "Give it more by --memory, RAPPORT_MEMORY or `memory` in the business file."
+    )
 
 
 def identifier(name: str) -> str:

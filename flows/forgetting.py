@@ -30,7 +30,7 @@ from flows.batches import Batch, batches, current, verify, write_manifest
 from flows.compare import ASIDE
 from flows.disk import sha256_of, sync
 from flows.duck import connect, identifier, literal, parquet, trying
-from flows.forgotten import WITHHELD, forgotten, values_of, write_list
+from flows.forgotten import WITHHELD, forgotten, require_finished, values_of, write_list
 from flows.landing import account_of, as_text
 from flows.ledger import ROLES
 from flows.machine import memory_limit
@@ -122,10 +122,12 @@ def let_in(business: Business, asked: Sequence[str], wait_seconds: float = 0) ->
 
     Raises:
         ConfigurationError: one of them is not on it.
+        SourceError: not all was erased of one that is to be forgotten.
         Busy: a run is at work.
     """
     run = new_run(business)
     with state_held(business, run.run_id, run.started_at, wait_seconds):
+        require_finished(business.state)
         listed = forgotten(business.state)
         never = [account for account in asked if not listed.day_of(account)]
         if never:

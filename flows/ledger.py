@@ -45,7 +45,7 @@ CONVERSATION_DAYS = 30
 """How long a conversation stays open without a personal event."""
 GONE = "batch in (select batch from before.batches)"
 LEDGER_TABLES = (*DAY_TABLES, "conversation_days")
-LEDGER_VIEWS = (*ROLES, "order_lines")
+LEDGER_VIEWS = (*ROLES, "silent_returns", "order_lines")
 """The views on the rows that stand from which the `DAY_TABLES` are made, each after those that it reads."""
 REDUCED = {
     "purchase_histories": ("features/purchase_histories",),

@@ -22,7 +22,7 @@ def memory_limit(business: Business) -> str:
 
 def threads(business: Business) -> int:
     """Most threads for DuckDB: as the command or the business file says, else one a processor."""
-    return int(_named(THREADS, r"[1-9]\d{0,3}", "a whole number from 1 on") or business.threads or processors())
+    return int(_named(THREADS, r"[1-9]\d{0,3}", "a whole number from 1 to 9999") or business.threads or processors())
 
 
 def memory_bytes(cgroups: Path = CGROUPS) -> int:

@@ -18,7 +18,7 @@ import duckdb
 
 from config.errors import SourceError
 from config.sources import Format
-from flows.duck import identifier, literal, parquet, path_literal
+from flows.duck import identifier, literal, parquet, path_literal, short_of_memory
 
 DELIMITERS = ",;\t|"
 CHUNK_BYTES = 4 * 1024**2
@@ -96,7 +96,9 @@ def relation(con: duckdb.DuckDBPyConnection, where: str, file: Path, file_format
 
 
 def unreadable(where: str, kind: str, error: Exception) -> SourceError:
-    """The error for a file that is not what it should be."""
+    """The error for a file that is not what it should be, or that there is no memory for."""
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return short_of_memory(where, error)
     return SourceError(f"{where}: it is not {kind} ({fault(error)}). Nothing was read. Deliver the file again.")
 
 

@@ -14,7 +14,7 @@ from flows.package import MANIFEST, resealed
 from flows.postgres_warehouse import bring_level, published, require_writable, up_to_date
 from flows.publishing import publish
 from flows.runs import new_run, state_held
-from flows.stages import PACKAGE, RUNS, Run
+from flows.stages import PACKAGE, RUNS, Run, mark_published
 from flows.warehouse import entries, place, unattached
 
 
@@ -73,6 +73,7 @@ def _published_again(run: Run, path: Path, to: str) -> tuple[date, int]:
         with unattached() as con:
             package = resealed(con, run.business.state / RUNS / to / PACKAGE, run.package, told)
         publish(run.package, path, run.wait_seconds, takes_later_days_back=True, memory=memory_limit(run.business))
+        mark_published(run.business, to)
     finally:
         shutil.rmtree(run.folder, ignore_errors=True)
     return date.fromisoformat(str(package.run["as_of"])), package.rows["account_segments"]

@@ -109,22 +109,23 @@ def require_state(business: Business) -> None:
     """Makes sure that a business's state can be kept where its file says.
 
     Raises:
-        ConfigurationError: there is a file in its place, the directory may not be made or written, or it is another
-            business's, whose rows would count for this one.
+        ConfigurationError: there is a file in its place, or a link that leads nowhere, the directory may not be made or written,
+            or it is another business's, whose rows would count for this one.
     """
     place = business.state.resolve()
-    nearest = next(each for each in (place, *place.parents) if each.exists())
+    is_lost = business.state.is_symlink() and not place.exists()
+    nearest = place if is_lost else next(each for each in (place, *place.parents) if each.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise ConfigurationError(
             f"state {business.state}: {nearest} is no directory, or cannot be written. Nothing was changed. "
             "Give it another place, or the right to write."
         )
     owner = business.state / OWNER
-    named = owner.read_text(encoding="utf-8") if owner.exists() else ""
-    if named not in ("", business.name):
+    named, _, title = owner.read_text(encoding="utf-8").partition("\n") if owner.exists() else ("", "", "")
+    if named not in ("", business.name) or title not in ("", business.business):
         raise ConfigurationError(
-            f"state {business.state}: it is that of the business file {named}.yaml. Nothing was changed. "
-            f"Give each business a state of its own; if the file was renamed, delete {owner}."
+            f"state {business.state}: it is that of {title and f'{title}, '}the business file {named}.yaml. Nothing was changed. "
+            f"Give each business a state of its own; if the file or the business was renamed, delete {owner}."
         )
 
 
@@ -139,7 +140,7 @@ def state_held(business: Business, run_id: str, started_at: datetime, wait_secon
     require_state(business)
     business.state.mkdir(parents=True, exist_ok=True)
     with held(business.state / "lock", f"the state of {business.business}", run_id, started_at, wait_seconds):
-        (business.state / OWNER).write_text(business.name, encoding="utf-8")
+        (business.state / OWNER).write_text(f"{business.name}\n{business.business}", encoding="utf-8")
         yield
 
 

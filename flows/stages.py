@@ -26,7 +26,7 @@ from config.expectations import Check
 from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP, IncomingTable
 from config.settings import Business, config_hash
-from config.tables import ACCOUNT_SEGMENTS
+from config.tables import ACCOUNT_SEGMENTS, NO_LINE
 from flows import conform, landing, machine, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, CheckResult, audit, require_passed
@@ -57,7 +57,7 @@ KEPT_RUNS = 3
 RUNS, PACKAGE = "runs", "package"
 """The directory below `state` with a folder a run, and that in each with its sealed result."""
 HAS_PUBLISHED = "published"
-"""The file in the folder of a run whose result became visible; the days of a backfill do so together, if at all."""
+"""The file in the folder of a run whose result became visible, as old as that is; the days of a backfill do so together, if at all."""
 SHOWN = 5
 MODELS = "models.json"
 PUBLISHED_VERDICT = tuple(column.name for column in ACCOUNT_SEGMENTS)
@@ -165,6 +165,7 @@ def extract(run: Run) -> str:
 def check_incoming(run: Run) -> str:
     """Types every row that the state does not count yet, and marks those that are unfit."""
     wanted = [batch for role in ROLES for batch in _batches(run, role)[0]]
+    _refuse_forgotten(run)
     made_anew = state.prepare(run.business, run.folder, wanted, run.merges, _why_anew(run))
     with state.adding(run.business, run.folder) as con:
         new = state.new_batches(con, wanted)
@@ -252,11 +253,20 @@ def features(run: Run) -> str:
             store(con, run.folder, "account_features", number, frame)
             store(con, run.folder, "verdict_facts", number, statistics.select("account_id", "line", *FACTS))
         lines = rows(con, "account_features")
+        named = [line for (line,) in con.execute("select distinct line from account_features order by line").fetchall()]
     if not state.is_night(run.folder) and not _is_of_the_past(run):
         state.put_in_place(run.business, run.folder)
     unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
-    return f"{lines:,} account lines{left_out}"
+    return f"{lines:,} account lines{left_out}{_astray(named)}"
+
+
+def _astray(lines: Sequence[str]) -> str:
+    """A word on rows without a line of business, where others have one: their contacts count for none of those."""
+    others = [line for line in lines if line != NO_LINE]
+    if NO_LINE not in lines or not others:
+        return ""
+    return f"; rows without a line count in one of their own, '{NO_LINE}', beside {', '.join(others)}"
 
 
 def judge(run: Run) -> str:
@@ -315,10 +325,17 @@ def publish_sealed(run: Run) -> str:
         return "dry run: nothing was published"
     require_finished(run.business.state)
     outcome, run_id, is_new = _made_live(run)
-    if is_new and not run.is_replay:
-        (run.folder / HAS_PUBLISHED).touch()
+    if not run.is_replay:
+        mark_published(run.business, run_id)
     is_brought = not run.is_replay and bring_level(run.business, run_id, run.wait_seconds)
     return f"{outcome}; {run.place} had missed it, and has it now" if is_brought and not is_new else outcome
+
+
+def mark_published(business: Business, run_id: str) -> None:
+    """Marks the result that readers see, so that its package is kept."""
+    folder = business.state / RUNS / run_id
+    if folder.exists():
+        (folder / HAS_PUBLISHED).touch()
 
 
 def _made_live(run: Run) -> tuple[str, str, bool]:
@@ -378,8 +395,8 @@ def tidy(run: Run) -> None:
 def forget_old_runs(run: Run) -> None:
     """Takes away all but the latest runs, and the latest that published; the working data of those that failed is in theirs."""
     folders = sorted(run.folder.parent.glob("*"))
-    published = [folder for folder in folders if (folder / HAS_PUBLISHED).exists()]
-    for folder in {*folders} - {*folders[-KEPT_RUNS:], *published[-KEPT_RUNS:]}:
+    marks = sorted(run.folder.parent.glob(f"*/{HAS_PUBLISHED}"), key=lambda mark: (mark.stat().st_mtime_ns, mark))
+    for folder in {*folders} - {*folders[-KEPT_RUNS:], *(mark.parent for mark in marks[-KEPT_RUNS:])}:
         shutil.rmtree(folder)
 
 
@@ -393,6 +410,18 @@ def _refuse_warehouse(run: Run) -> None:
             "--dry-run, or replay it and the days after it: rapport backfill, with the same --config, "
             f"--from {run.as_of} --until {present['as_of']}"
         )
+
+
+def _refuse_forgotten(run: Run) -> None:
+    """Refuses a merge by which an account that was forgotten would be published again, with the rows of another."""
+    listed = forgotten(run.business.state)
+    for each in run.merges:
+        since = listed.day_of(each.into)
+        if since and not listed.day_of(each.account_id):
+            raise ConfigurationError(
+                f"{run.business.decisions}: account {each.account_id!r} is merged into {each.into!r}, which was forgotten on {since}. "
+                "Nothing was published. Take the merge away, or let the other in again: rapport forget --undo"
+            )
 
 
 def _work(run: Run) -> AbstractContextManager[duckdb.DuckDBPyConnection]:

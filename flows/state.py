@@ -22,7 +22,7 @@ from config.errors import Busy, SourceError
 from config.settings import Business
 from flows.batches import Batch
 from flows.disk import sync
-from flows.duck import connect, is_open_elsewhere, literal, reused
+from flows.duck import connect, is_open_elsewhere, literal, reused, short_of_memory
 from flows.machine import memory_limit, require_room, threads
 
 FILE = "state.duckdb"
@@ -104,12 +104,12 @@ def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConn
         con.execute(f"set temp_directory = {literal(str(folder / SPILLED))}")
         return con
 
-    with reused("work", (folder, memory_limit(business), threads(business)), start) as con:
+    of = (folder, memory_limit(business), threads(business))
+    with _faults_explained(business), reused("work", of, start) as con:
         con.execute(f"attach {literal(str(folder / WORK))} as work")
         con.execute(f"attach {literal(str(_file(business, folder)))} as state")
         use(con, "work.main", "state.main")
-        with _faults_explained(business):
-            yield con
+        yield con
         con.execute("use memory")
         con.execute("detach work")
         con.execute("detach state")
@@ -117,9 +117,11 @@ def connected(business: Business, folder: Path) -> Generator[duckdb.DuckDBPyConn
 
 @contextmanager
 def _faults_explained(business: Business) -> Generator[None]:
-    """Tells a disk that is full, or fails, with its place; and a sum that no table can hold, without it."""
+    """Tells a disk that is full, or fails, with its place; memory that is short; and a sum that no table can hold, without it."""
     try:
         yield
+    except duckdb.OutOfMemoryException as error:
+        raise short_of_memory(business.business, error) from error
     except (duckdb.IOException, OSError) as error:
         raise SourceError(
             f"state {business.state}: what a run works with cannot be kept there ({str(error).splitlines()[0]}). Nothing was published. "

@@ -303,6 +303,14 @@ def print_rolled_back(business: Business, found: RolledBack, as_json: bool) -> N
     console.print(f"The ledger has it as run {found.run_id}. The next run goes on from {found.as_of}.")
 
 
+def print_let_in(accounts: Sequence[str], as_json: bool) -> None:
+    """Prints which accounts are no longer forgotten."""
+    if as_json:
+        print(json.dumps({"let_in": list(accounts)}))
+    else:
+        print("They are let in again. What the sources have of them comes back with: rapport run --rebuild")
+
+
 def print_erased(business: Business, found: Erased, dry_run: bool, as_json: bool) -> None:
     """Prints what was erased of accounts, what is left that reads like them, and what only people can do."""
     if as_json:

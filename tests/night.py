@@ -33,6 +33,7 @@ MODELS = PurchaseModels(
 )
 
 STATEMENTS = (
+    "staging/silent_returns",
     "staging/order_lines",
     "staging/contacts",
     *(f"ledger/{name}" for name in LEDGER_TABLES),

@@ -99,16 +99,57 @@ def _rank(row: Row, ties: Sequence[str]) -> list[tuple[bool, Any]]:
 def standing_orders(rows: Iterable[Row]) -> list[Row]:
     """Order lines as they stand, each with `counted_on`: of a return that names its order the day of that order.
 
-    Such a return is of the kind that the order's lines are, where all are of one.
+    Such a return is of the kind that the order's lines are, where all are of one; one that says nothing of its kind is divided.
     """
     latest = standing(rows, ("source", "order_id", "line_number"), ORDER_TIES)
-    good = [row for row in latest if row["status"] not in CANCELLED]
-    return [row | _as_sold(row, good) | {"amount": Fraction(row["amount"])} for row in good]
-
-
-def _as_sold(row: Row, rows: list[Row]) -> Row:
+    good = [row | {"amount": Fraction(row["amount"])} for row in latest if row["status"] not in CANCELLED]
     same = ("source", "order_id", "account_id", "line")
-    alike = [other for other in rows if all(other[name] == row[name] for name in same)]
+    found = []
+    for row in good:
+        alike = [other for other in good if all(other[name] == row[name] for name in same)]
+        found += _divided(row, alike) or [row | _as_sold(row, alike)]
+    return found
+
+
+KINDS = ("is_custom", "is_recurring", "is_service", "term_months")
+
+
+def _is_silent(row: Row) -> bool:
+    return row["amount"] < 0 and all(row[name] is None for name in KINDS)
+
+
+def _divided(row: Row, alike: list[Row]) -> list[Row]:
+    """A return that says nothing of its kind, as one row a kind, of what is left of each by then; none where nothing is left."""
+    if not _is_silent(row):
+        return []
+    known = [other for other in alike if not _is_silent(other) and other["ordered_on"] <= row["ordered_on"]]
+    kinds = {tuple(other[name] for name in KINDS) for other in known}
+    left = {
+        kind: sum(each["amount"] for each in known if tuple(each[name] for name in KINDS) == kind) for kind in kinds
+    }
+    # false before true before unknown, so that what cannot be divided evenly goes to the same kinds
+    some = sorted(
+        (kind for kind in kinds if left[kind] > 0), key=lambda kind: [(value is None, value or 0) for value in kind]
+    )
+    whole = sum(left[kind] for kind in some)
+    silent = [other for other in alike if _is_silent(other)]
+    before = sum(-each["amount"] for each in silent if each["ordered_on"] < row["ordered_on"])
+    before += sum(-each["amount"] for each in silent[: silent.index(row)] if each["ordered_on"] == row["ordered_on"])
+    sold_on = [each["ordered_on"] for each in known if left[tuple(each[name] for name in KINDS)] > 0]
+    parts, reached = [], Fraction(0)
+    for kind in some:
+        shares = [
+            math.floor(10_000 * back * (reached + each) / whole)
+            for back in (before, before - row["amount"])
+            for each in (0, left[kind])
+        ]
+        reached += left[kind]
+        amount = Fraction(shares[3] - shares[2] - shares[1] + shares[0], 10_000)
+        parts.append(row | dict(zip(KINDS, kind, strict=True)) | {"amount": -amount, "counted_on": min(sold_on)})
+    return parts
+
+
+def _as_sold(row: Row, alike: list[Row]) -> Row:
     sold = [
         other for other in alike if row["amount"] < 0 < other["amount"] and other["ordered_on"] <= row["ordered_on"]
     ]
@@ -339,9 +380,11 @@ def is_prepaid(row: Row) -> bool:
 
 
 def term_days(first: date, months: int) -> int:
-    """Days up to the same day so many months on, or to the last day of a month that has no such day."""
+    """Days up to the same day so many months on, from a month's last day, or to a month that has no such day, to the last."""
     year, month = divmod(first.year * 12 + first.month - 1 + months, 12)
-    return (date(year, month + 1, min(first.day, monthrange(year, month + 1)[1])) - first).days
+    longest = monthrange(year, month + 1)[1]
+    ends_a_month = first.day == monthrange(first.year, first.month)[1]
+    return (date(year, month + 1, longest if ends_a_month else min(first.day, longest)) - first).days
 
 
 def p_alive(history: History) -> Value:
@@ -610,21 +653,27 @@ def raw_segment(history: History, known: dict[str, Value], ruler: Any) -> str:
     return "client"
 
 
-def stage(history: History, segment: str, ruler: Any) -> str:
-    ordered, stages = occasions(history), ruler.stages
-    if segment == "customer" and len(ordered) == 1:
+def stage(lines: Sequence[History], segment: str, ruler: Any) -> str:
+    """The stage of an account in one line, or as a whole, of all its lines."""
+    stages, under_contract = ruler.stages, any(map(runs_a_contract, lines))
+    if segment == "customer" and sum(len(occasions(each)) for each in lines) == 1 and not under_contract:
         return "one_time"
-    began = sorted(ordered[:1] + contact_days(history)[:1])
-    if began and history.age(began[0]) < stages.new_days:
+    ages = [each.age(day) for each in lines for day in occasions(each)[:1] + contact_days(each)[:1]]
+    if ages and max(ages) < stages.new_days:
         return "new"
-    heard = ordered[-1:] + two_way_days(history)[-1:]
-    gap = stages.usual_gap_days
-    if len(ordered) > 1:
-        gap = max(gap, (ordered[-1] - ordered[0]).days / (len(ordered) - 1))
-    quiet = history.age(max(heard)) / gap if heard else math.inf
-    if runs_a_contract(history) or quiet <= stages.at_risk_gaps:
+    quiet = min(quiet_gaps(each, stages.usual_gap_days) for each in lines)
+    if under_contract or quiet <= stages.at_risk_gaps:
         return "active"
     return "at_risk" if quiet <= stages.lapsed_gaps else "lapsed"
+
+
+def quiet_gaps(history: History, gap: float) -> float:
+    """The usual gaps, at least so many days each, since the last order or two-way contact."""
+    ordered = occasions(history)
+    if len(ordered) > 1:
+        gap = max(gap, (ordered[-1] - ordered[0]).days / (len(ordered) - 1))
+    heard = ordered[-1:] + two_way_days(history)[-1:]
+    return history.age(max(heard)) / gap if heard else math.inf
 
 
 def runs_a_contract(history: History) -> bool:

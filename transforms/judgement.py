@@ -12,7 +12,7 @@ from transforms.holding import NO_OVERRIDES, NO_STANDINGS, STANDING, held
 from transforms.reasons import PLACES, SIDES, flips, reasons, told, told_of_the_whole
 from transforms.score import scores
 from transforms.transitions import with_history
-from transforms.verdicts import WHOLE, raw_verdicts, rolled_up, with_stages
+from transforms.verdicts import STAGE_FACTS, WHOLE, raw_verdicts, rolled_up, with_stages
 
 COLUMNS = (
     "account_id",
@@ -75,10 +75,10 @@ def judgement(
         told(why, flips(scored, ruler, currency), scored),
         statistics["personal_contacts_12m"],
         revenue_12m=pl.col("revenue_12m").fill_null(0),
-    ).select(COLUMNS)
-    whole = rolled_up(lines).with_columns(told_of_the_whole())
+    ).select(*COLUMNS, *(fact for fact in STAGE_FACTS if fact not in COLUMNS))
+    whole = with_stages(rolled_up(lines).lazy(), ruler).with_columns(told_of_the_whole()).collect()
     whole = with_history(whole, standings.filter(pl.col("line") == WHOLE), as_of).select(COLUMNS)
-    return Judgement(pl.concat([lines, whole]), _reason_counts(why, lines))
+    return Judgement(pl.concat([lines.select(COLUMNS), whole]), _reason_counts(why, lines))
 
 
 def held_verdicts(

@@ -71,8 +71,9 @@ def _scattered(name: str, height: int, parts: list[tuple[np.ndarray, pl.Series]]
 def flips(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.Series:
     """The nearest change of one known feature that would flip each verdict, in words; NULL where no single change would.
 
-    A client flips under `leave`, a customer from `enter` on; one purchase occasion never makes a client, so nothing flips
-    there. Nearest is the fewest steps of the ruler, within its reach of two steps and the range of the feature.
+    A client flips under `leave`, a customer from `enter` on; one purchase occasion never makes a client, so a second is what
+    flips an account that scores enough, and nothing does below. Nearest is the fewest steps of the ruler, within its reach of two
+    steps and the range of the feature.
     """
     is_client = scored["segment"].eq("client").to_numpy()
     target = np.where(is_client, log_odds_at(ruler.verdict.leave) - BEYOND, log_odds_at(ruler.verdict.enter) + BEYOND)
@@ -85,7 +86,9 @@ def flips(scored: pl.DataFrame, ruler: Ruler, currency: str) -> pl.Series:
         steps = np.where(has_come_back & ~np.isnan(value), np.abs(needed / gauge.weight), np.inf)
         nearest[steps < fewest] = index
         fewest = np.minimum(fewest, steps)
-    parts = []
+    lack_an_order = np.flatnonzero(~has_come_back & ~is_client & (needed <= 0))
+    second_order = in_words(BY_NAME["order_days"], pl.Series([2.0]), currency).new_from_index(0, lack_an_order.size)
+    parts = [(lack_an_order, second_order)]
     for index, (name, gauge) in enumerate(ruler.features.items()):
         rows = np.flatnonzero(nearest == index)
         if rows.size:

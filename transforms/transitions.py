@@ -23,10 +23,16 @@ def with_history(whole: pl.DataFrame, standings: pl.DataFrame, as_of: date) -> p
         old_previous=pl.col("previous_segment"),
     )
     is_new, changed = pl.col("old_segment").is_null(), pl.col("segment") != pl.col("old_segment")
-    # a line that is new may lead an account that is not
+    # a line that is new may lead an account that is not, and one that moved may lead an account that comes from elsewhere
     is_first_order = (pl.col("old_segment") == "prospect") & (pl.col("because") == "first seen")
-    known = pl.coalesce(pl.col("because").replace("first seen", None), pl.lit("another line leads"))
-    by_line = pl.when(is_first_order).then(pl.lit("first order")).otherwise(known)
+    moved_alike = pl.col("because").is_not_null() & (pl.col("previous_segment") == pl.col("old_segment"))
+    by_line = (
+        pl.when(is_first_order)
+        .then(pl.lit("first order"))
+        .when(moved_alike)
+        .then("because")
+        .otherwise(pl.lit("another line leads"))
+    )
     return (
         whole.join(before, on="account_id", how="left", maintain_order="left")
         .with_columns(

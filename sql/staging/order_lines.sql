@@ -1,7 +1,8 @@
 -- One row: an order line with the day it counts on and the day it was booked.
--- From orders; days in the business's time zone, money in the reporting currency. A return that names its order counts on the day of
--- that order, so that it takes back what was sold, and is booked on its own day; all else has both days the same. Such a return is of
--- the kind of the lines sold up to then, whatever is said of it; where those differ, of the kind that is said.
+-- From orders and silent_returns; days in the business's time zone, money in the reporting currency. A return that names its order counts
+-- on the day of that order, so that it takes back what was sold, and is booked on its own day; all else has both days the same. Such a
+-- return is of the kind of the lines sold up to then, whatever is said of it; where those differ, of the kind that is said; where nothing
+-- is said, it is divided among the kinds.
 with returned as (
     select distinct
         source,
@@ -11,6 +12,16 @@ with returned as (
         ordered_on as returned_on
     from orders
     where amount < 0 and not is_cancelled
+),
+
+divided as (
+    select distinct
+        source,
+        order_id,
+        account_id,
+        line,
+        returned_on
+    from silent_returns
 ),
 
 sales as (
@@ -24,7 +35,8 @@ sales as (
         case when count(distinct coalesce(cast(sold.is_custom as varchar), '')) = 1 then min(sold.is_custom) end as is_custom,
         case when count(distinct coalesce(cast(sold.is_recurring as varchar), '')) = 1 then min(sold.is_recurring) end as is_recurring,
         case when count(distinct coalesce(cast(sold.is_service as varchar), '')) = 1 then min(sold.is_service) end as is_service,
-        case when count(distinct coalesce(cast(sold.term_months as varchar), '')) = 1 then min(sold.term_months) end as term_months
+        case when count(distinct coalesce(cast(sold.term_months as varchar), '')) = 1 then min(sold.term_months) end as term_months,
+        bool_or(divided.order_id is not null) as is_divided
     from returned
     inner join orders as sold
         on
@@ -33,6 +45,13 @@ sales as (
             and returned.account_id = sold.account_id
             and returned.line = sold.line
             and returned.returned_on >= sold.ordered_on
+    left join divided
+        on
+            returned.source = divided.source
+            and returned.order_id = divided.order_id
+            and returned.account_id = divided.account_id
+            and returned.line = divided.line
+            and returned.returned_on = divided.returned_on
     where sold.amount > 0 and not sold.is_cancelled
     group by returned.source, returned.order_id, returned.account_id, returned.line, returned.returned_on
 )
@@ -73,3 +92,22 @@ left join sales
         and orders.account_id = sales.account_id
         and orders.line = sales.line
         and orders.ordered_on = sales.returned_on
+where not (orders.is_silent_return and coalesce(sales.is_divided, false))
+union all
+select
+    account_id,
+    line,
+    returned_on as booked_on,
+    amount,
+    cast(null as varchar) as handler, -- noqa: RF04
+    cast(null as varchar) as product_id,
+    cast(null as double) as quantity,
+    cast(null as decimal(18, 4)) as list_amount,
+    is_custom,
+    is_recurring,
+    is_service,
+    term_months,
+    sold_on as order_day,
+    cast(null as decimal(12, 10)) as list_premium,
+    cast(null as boolean) as is_self_service
+from silent_returns

@@ -224,6 +224,7 @@ def test_a_warehouse_of_another_business_is_refused(rapport):
 
 def test_brackets_and_colons_in_names_are_printed_as_they_are(rapport):
     columns = ORDERS | {"line": "'a [/b] :ox:'"}
+    Path("state/business").unlink()  # of the same firm, by its name before
     write_firm(business="Doe [b]& Co", sources={"orders": [source("shop.csv", columns)], "engagements": []})
     answer = rapport("run", "--accept-change", "a test")
     assert answer.code == 0, answer.err

@@ -282,6 +282,24 @@ def test_what_reads_like_it_is_told(fresh):
     assert "warehouse.duckdb, runs: 1 rows have it in accepted_change" in left
 
 
+def test_another_account_is_not_published_under_its_name(firm):
+    forget(business(), [NAME])
+    before = content(firm)
+    merge = {"account_id": "A1", "into": NAME, "from": str(day(1)), "author": "us", "reason": "one firm"}
+    of_firm(firm, orders(), MAIL, json.dumps({"merges": [merge]}))
+    with pytest.raises(ConfigurationError, match=f"account 'A1' is merged into '{NAME}', which was forgotten on "):
+        night(1)
+    assert content(firm) == before
+
+
+def test_what_was_not_erased_whole_is_not_let_in_again(firm):
+    write_list(forgotten(Path("state")).with_more([NAME], day(0)), Path("state"))
+    with pytest.raises(SourceError, match="Give it again: rapport forget"):
+        let_in(business(), [NAME])
+    forget(business(), [NAME])
+    let_in(business(), [NAME])
+
+
 def test_an_account_that_was_forgotten_can_be_let_in_again(firm):
     before = content(firm)
     forget(business(), [NAME])
@@ -292,6 +310,9 @@ def test_an_account_that_was_forgotten_can_be_let_in_again(firm):
     told = rapport("run", "--config", "firm.yaml", "--rebuild", "--as-of", str(day(0)))
     assert told.returncode == 0, told.stderr
     assert content(firm)["account_features"] == before["account_features"]
+    forget(business(), [NAME])
+    told = rapport("forget", NAME, "--undo", "--json", "--config", "firm.yaml")
+    assert json.loads(told.stdout) == {"let_in": [NAME]}
 
 
 def test_it_is_told_what_was_forgotten(firm):

@@ -69,6 +69,24 @@ def test_the_nights_had_something_to_tell(by_nights):
     assert any(row[3] for row in found["account_segment_history"]), "no period has ended"
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], ""),
+        (
+            ["x-1,1,A1,,2025-09-01 10:00,5,false"],
+            "; rows without a line count in one of their own, 'all', beside law, shop",
+        ),
+    ],
+)
+def test_rows_without_a_line_are_told_where_others_have_one(folder, more, said):
+    written(folder, [*orders(), *more])
+    run = new_run(load(Path("firm.yaml")), as_of=day(0))
+    with at_work(run):
+        did = {each.stage: each.did for each in run_stages(run, announce=lambda _: None)}
+    assert did["features"].partition("; rows")[0] + said == did["features"]
+
+
 def test_one_backfill_gives_what_the_nights_gave(by_nights, folder):
     written(folder)
     backfilled(0, NIGHTS - 1)

@@ -206,6 +206,29 @@ def test_what_publishes_nothing_takes_no_package_away(firm):
     assert len(list(firm.glob("state/runs/*"))) == 3 + 2
 
 
+def test_what_was_rolled_back_to_is_kept_as_what_was_published_last(firm):
+    [first] = nights(0)
+    before = tables(firm)
+    nights(1, 2)
+    roll_back(business(), first)
+    nights(1)
+    roll_back(business(), first)
+    assert tables(firm) == before
+
+
+def test_what_a_backfill_published_is_kept_and_so_is_what_a_killed_run_did_not_mark(firm):
+    list(replay(new_backfill(business(), day(0), day(2), "day")))
+    replayed = [run for (run,) in ledger(firm, "run_id")]
+    marks = {mark.parent.name: mark for mark in firm.glob("state/runs/*/published")}
+    assert [*sorted(marks)] == replayed
+    marks[replayed[-1]].unlink()
+    assert night(2).startswith("nothing changed")
+    for _ in range(3):
+        night(3, dry_run=True)
+    nights(3)
+    assert roll_back(business(), replayed[-1]).as_of == day(2)
+
+
 def test_what_a_dry_run_sealed_was_never_published(firm):
     nights(0)
     night(1, dry_run=True)

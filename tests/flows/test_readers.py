@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from config.errors import SourceError
 from config.sources import Format, format_of
-from flows.readers import BrokenLine, fault, forget_rejects, relation
+from flows.readers import BrokenLine, fault, forget_rejects, relation, unreadable
 
 TABLE = [{"id": "a", "note": "x, y"}, {"id": "b", "note": None}]
 PLAIN = b'id,note\na,"x, y"\nb,\n'
@@ -376,3 +376,13 @@ def test_whatever_a_json_writer_wrote_is_read_as_it_was(con, tmp_path_factory, o
 
 def _as_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def test_a_file_that_there_is_no_memory_for_is_not_told_as_broken():
+    told = unreadable(
+        "orders (source shop), file orders.json", "JSON lines", duckdb.OutOfMemoryException("failed to allocate")
+    )
+    assert str(told).startswith(
+        "orders (source shop), file orders.json: DuckDB has too little memory (failed to allocate)."
+    )
+    assert "Deliver" not in str(told)

@@ -11,9 +11,9 @@ import pytest
 
 from config.errors import Busy, ConfigurationError, SourceError
 from flows import duck, machine, state
-from flows.runs import at_work
+from flows.runs import at_work, require_state
 from flows.stages import KEPT_RUNS, check_incoming, conform_rows, extract
-from flows.state import FILE, connected
+from flows.state import FILE, WORK, connected
 from tests.flows.test_nights import STAGES, assert_same, outcome, rebuilt, run_of, sources, write
 from tests.rows import engagement, order
 
@@ -160,6 +160,25 @@ def test_a_disk_that_is_full_is_told_with_its_place(folder):
     assert conform_rows(run)
 
 
+def test_what_cannot_be_opened_or_closed_on_the_disk_is_told_with_its_place(folder):
+    run = run_of(sources(folder), DAY)
+    checked(run)
+    told = r"/state: what a run works with cannot be kept there \("
+    (run.folder / WORK).rename(run.folder / "aside")
+    (run.folder / WORK).mkdir()
+    with pytest.raises(SourceError, match=told), connected(run.business, run.folder):
+        pass
+
+
+def test_too_little_memory_is_told_with_how_to_give_more(folder, monkeypatch):
+    run = run_of(sources(folder), DAY)
+    checked(run)
+    monkeypatch.setenv("RAPPORT_MEMORY", "20MB")
+    told = rf"{run.business.business}: DuckDB has too little memory \(.*\)\. Nothing was published\. Give it more by --memory"
+    with pytest.raises(SourceError, match=told), connected(run.business, run.folder) as con:
+        con.execute("select list(number) from range(10_000_000) as numbers (number)")
+
+
 def test_working_data_of_runs_that_failed_does_not_pile_up(folder):
     for _ in range(KEPT_RUNS + 3):
         run = run_of(sources(folder), DAY)
@@ -169,14 +188,23 @@ def test_working_data_of_runs_that_failed_does_not_pile_up(folder):
     assert len(list((folder / "state/runs").iterdir())) == KEPT_RUNS + 1
 
 
+def test_a_state_that_is_a_link_to_nowhere_is_refused(folder):
+    business = sources(folder).model_copy(update={"state": folder / "link"})
+    business.state.symlink_to(folder / "not mounted")
+    with pytest.raises(ConfigurationError, match="not mounted is no directory, or cannot be written"):
+        require_state(business)
+
+
 def test_a_state_of_another_business_is_refused(folder):
     business = sources(folder)
     with at_work(run_of(business, DAY)):
         pass
     other = business.model_copy(update={"name": "other"})
-    told = rf"/state: it is that of the business file {business.name}\.yaml\. Nothing was changed\. Give each business a state"
-    with pytest.raises(ConfigurationError, match=told), at_work(run_of(other, DAY)):
-        pass
+    elsewhere = business.model_copy(update={"business": "Another firm, its file of the same name"})
+    told = rf"/state: it is that of {business.business}, the business file {business.name}\.yaml\. Nothing was changed\. Give each "
+    for each in (other, elsewhere):
+        with pytest.raises(ConfigurationError, match=told), at_work(run_of(each, DAY)):
+            pass
     (folder / "state/business").unlink()
     with at_work(run_of(other, DAY)):
         pass

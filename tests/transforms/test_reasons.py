@@ -22,8 +22,9 @@ from transforms.words import in_words
 
 
 def scored(scale: Ruler, *accounts: dict) -> pl.DataFrame:
-    """Scored rows with the segment that each score alone gives."""
-    segment = pl.when(pl.col("score") >= scale.verdict.enter).then(pl.lit("client")).otherwise(pl.lit("customer"))
+    """Scored rows with the segment that each score alone gives, but for those that ordered once."""
+    is_client = (pl.col("score") >= scale.verdict.enter) & pl.col("order_days").ne_missing(1)
+    segment = pl.when(is_client).then(pl.lit("client")).otherwise(pl.lit("customer"))
     return scores(feature_frame(*accounts).lazy(), scale).with_columns(segment=segment).collect()
 
 
@@ -279,6 +280,15 @@ def test_where_no_single_change_would_flip_the_reasons_say_so():
     assert telling(scale, "customer", order_days=5) == (
         "For client: nothing. Against: ordered on 5 days in all. No single change would flip it."
     )
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [(1e-8, "Would be a client if: ordered on 2 days in all."), (-1e-8, "No single change would flip it.")],
+)
+def test_what_keeps_an_account_that_scores_enough_from_being_a_client_is_a_second_order(base, said):
+    scale = ruler(base=base, enter=50, order_days=(1, 1, 5), live_contact_days=(1, 3, 5))
+    assert telling(scale, "customer", order_days=1, live_contact_days=3).endswith(f" Against: nothing. {said}")
 
 
 def test_a_prospect_is_told_that_it_has_no_order():

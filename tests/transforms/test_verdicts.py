@@ -59,7 +59,12 @@ def test_a_client_scores_at_least_what_it_takes_and_has_ordered_on_two_days(base
 def test_a_customer_with_one_occasion_is_one_time_however_new_or_long_ago():
     assert customer(1, 0, 0)["stage"] == "one_time"
     assert customer(1, 900, 900)["stage"] == "one_time"
-    assert customer(1, 10, 10, contract_runs_until=AS_OF)["stage"] == "one_time"
+
+
+def test_one_occasion_under_a_running_contract_is_not_one_time():
+    assert customer(1, 10, 10, contract_runs_until=AS_OF)["stage"] == "new"
+    assert customer(1, 300, 300, contract_runs_until=AS_OF)["stage"] == "active"
+    assert customer(1, 300, 300, contract_runs_until=ago(1))["stage"] == "one_time"
 
 
 def test_an_account_is_new_for_90_days_from_its_first_order_or_contact():
@@ -141,8 +146,11 @@ def test_each_row_is_judged_by_its_own_statistics():
 # --- roll-up
 
 
-def whole(*lines: tuple[str, str, float, str | None, int]) -> dict:
-    """The account as a whole, of lines given as name, segment, score, revenue and contacts."""
+STAGE_FACTS = {"occasions": pl.Int64, "known_days": pl.Int64, "is_under_contract": pl.Boolean, "quiet_gaps": pl.Float64}
+
+
+def whole(*lines: tuple[str, str, float, str | None, int], facts: list[tuple] | None = None) -> dict:
+    """The account as a whole, of lines given as name, segment, score, revenue and contacts, and the facts that stages rest on."""
     columns = {
         "account_id": pl.String,
         "line": pl.String,
@@ -150,10 +158,12 @@ def whole(*lines: tuple[str, str, float, str | None, int]) -> dict:
         "score": pl.Float64,
         "revenue_12m": pl.Decimal(18, 4),
         "personal_contacts_12m": pl.Int64,
-    }
+    } | STAGE_FACTS
     rows = [
-        ("A", name, segment, score, revenue and Decimal(revenue), contacts)
-        for name, segment, score, revenue, contacts in lines
+        ("A", name, segment, score, revenue and Decimal(revenue), contacts, *known)
+        for (name, segment, score, revenue, contacts), known in zip(
+            lines, facts or [(2, 9, False, 1.5)] * len(lines), strict=True
+        )
     ]
     found = rolled_up(pl.DataFrame(rows, schema=columns, orient="row")).to_dicts()
     assert [(row["account_id"], row["line"]) for row in found] == [("A", "*")]
@@ -217,7 +227,49 @@ def test_the_account_has_the_revenue_of_all_its_lines_and_all_else_of_the_leadin
         "revenue_12m": Decimal("8.25"),
         "personal_contacts_12m": 4,
         "kept_by": None,
+        "occasions": 6,
+        "known_days": 9,
+        "is_under_contract": False,
+        "quiet_gaps": 1.5,
     }
+
+
+def test_what_a_stage_rests_on_is_that_of_all_lines_whichever_leads_or_matters():
+    found = whole(
+        ("law", "client", 80, "99", 9),
+        ("shop", "customer", 20, "1", 0),
+        ("web", "prospect", 9, None, 0),
+        facts=[(1, 20, False, 5.0), (3, 700, True, 0.5), (0, None, False, None)],
+    )
+    assert {name: found[name] for name in STAGE_FACTS} == {
+        "occasions": 4,
+        "known_days": 700,
+        "is_under_contract": True,
+        "quiet_gaps": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("other", "stage"),
+    [
+        ({}, "one_time"),
+        ({"occasions": 1, "first_order_on": ago(300), "last_order_on": ago(300)}, "lapsed"),
+        ({"occasions": 9, "first_order_on": ago(300), "last_order_on": ago(5)}, "active"),
+        ({"occasions": 9, "first_order_on": ago(80), "last_order_on": ago(70)}, "at_risk"),
+        ({"occasions": 0, "first_contact_on": ago(300), "last_two_way_on": ago(1)}, "one_time"),
+    ],
+)
+def test_the_account_has_the_stage_of_all_that_it_does(other, stage):
+    scale = ruler(enter=60, satisfaction=(3.0, 0.5, 0.25))
+    once = {"line": "law", "occasions": 1, "first_order_on": ago(200), "last_order_on": ago(200)}
+    features = feature_frame(
+        {"line": "law", "order_days": 1, "revenue_12m": 1000, "satisfaction": 0.4},
+        {"line": "shop", "order_days": other.get("occasions"), "revenue_12m": 10, "satisfaction": 0.1},
+    ).with_columns(as_of=pl.lit(AS_OF))
+    found = judgement(features, statistic_frame(once, {"line": "shop"} | other), scale, AS_OF, "USD").verdicts
+    of = {row["line"]: row for row in found.to_dicts()}
+    assert (of["law"]["stage"], of["*"]["segment"], of["*"]["stage"]) == ("one_time", "customer", stage)
+    assert of["*"]["treatment"] == TREATMENTS["customer", stage]
 
 
 @pytest.mark.parametrize(
@@ -264,6 +316,10 @@ def test_what_keeps_an_account_is_a_line_of_its_own():
             "score": [80.0, 70.0],
             "revenue_12m": [Decimal(10), Decimal(10)],
             "personal_contacts_12m": [1, 1],
+            "occasions": [2, 2],
+            "known_days": [9, 9],
+            "is_under_contract": [False, False],
+            "quiet_gaps": [1.5, 1.5],
         }
     )
     assert rolled_up(lines)["kept_by"].to_list() == [None, None]

@@ -1,6 +1,7 @@
 """contract_terms.sql: recurring revenue by its first day and its term."""
 
-from datetime import timedelta
+from calendar import monthrange
+from datetime import date, timedelta
 from itertools import pairwise
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_term_lasts_until_the_day_before_the_same_day_of_the_month(con, months
         ("2024-01-31", 1, 29),
         ("2026-03-31", 1, 30),
         ("2024-02-29", 12, 365),
-        ("2026-02-28", 1, 28),
+        ("2026-01-30", 1, 29),
     ],
 )
 def test_a_term_ends_before_the_last_day_of_a_month_that_has_no_such_day(con, first, months, days):
@@ -42,11 +43,28 @@ def test_a_term_ends_before_the_last_day_of_a_month_that_has_no_such_day(con, fi
     assert found["term_days"] == days
 
 
-def test_what_is_invoiced_on_the_first_of_every_month_runs_without_a_gap(con):
-    firsts = [f"2026-{month:02}-01" for month in range(1, 13)]
+@pytest.mark.parametrize(
+    ("first", "months", "days"),
+    [
+        ("2026-02-28", 1, 31),
+        ("2024-02-28", 1, 29),
+        ("2026-04-30", 3, 92),
+        ("2024-02-29", 12, 365),
+        ("2026-06-30", 6, 184),
+    ],
+)
+def test_a_term_from_the_last_day_of_a_month_ends_before_the_last_day_of_one(con, first, months, days):
+    put(con, "order_lines", lines(f"order_day booked_on term_months\n{first} {first} {months}"))
+    (found,) = result(con, "ledger/contract_terms")
+    assert found["term_days"] == days
+
+
+@pytest.mark.parametrize("invoiced_on", [1, 28, 31])
+def test_what_is_invoiced_on_one_day_or_the_last_of_every_month_runs_without_a_gap(con, invoiced_on):
+    firsts = [date(2026, month, min(invoiced_on, monthrange(2026, month)[1])) for month in range(1, 13)]
     put(con, "order_lines", [row for first in firsts for row in lines(f"order_day booked_on\n{first} {first}")])
     found = sorted((row["starts_on"], row["term_days"]) for row in result(con, "ledger/contract_terms"))
-    assert all(first + timedelta(days=days) == after for (first, days), (after, _) in pairwise(found))
+    assert all(first + timedelta(days=days) >= after for (first, days), (after, _) in pairwise(found))
 
 
 def test_what_is_not_recurring_is_no_contract(con):

@@ -29,7 +29,14 @@ def checked(text: str) -> list[Row]:
 
 def standing(text: str) -> list[Row]:
     """Orders as they stand: what is not drawn is as in `checked`."""
-    ordinary = {"source": "shop", "account_id": "A", "line": "all", "amount": 100, "is_cancelled": False}
+    ordinary = {
+        "source": "shop",
+        "account_id": "A",
+        "line": "all",
+        "amount": 100,
+        "is_cancelled": False,
+        "is_silent_return": False,
+    }
     return ordered(drawn(text, **ordinary, **NOON, **dict.fromkeys(UNKNOWN)))
 
 
