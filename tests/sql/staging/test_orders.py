@@ -171,3 +171,18 @@ def test_a_status_takes_a_line_out_in_its_four_spellings_alone(con):
         o6        no
     """
     assert standing_rows(con, "orders") == standing(expected)
+
+
+def test_a_return_is_silent_that_says_nothing_of_its_kind(con):
+    given = """
+        order_id  amount  status     is_custom  is_recurring  is_service  term_months
+        o1        -1      paid       -          -             -           -
+        o2        -1      cancelled  -          -             -           -
+        o3        -1      paid       no         -             -           -
+        o4        -1      paid       -          yes           -           -
+        o5        -1      paid       -          -             no          -
+        o6        -1      paid       -          -             -           12
+        o7        1       paid       -          -             -           -
+    """
+    put(con, "checked_orders", checked(given))
+    assert [row["order_id"] for row in standing_rows(con, "orders") if row["is_silent_return"]] == ["o1"]
