@@ -1,5 +1,6 @@
 """What a run found, read from the run's own working data."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -7,6 +8,8 @@ import duckdb
 
 from config.catalogue import BY_NAME
 from config.recording import recorded
+from config.rules import ROLL_UP
+from config.tables import NO_LINE
 from flows.stages import Run, fitted
 from flows.state import connected
 from transforms.features import unrecorded_features
@@ -71,7 +74,7 @@ class Report:
         quarantine: refused rows by reason.
         not_recorded: features that are unknown for all, since no source records what they need.
         unfitted: lines whose purchase models could not be fitted, and what follows.
-        warnings: checks of the audits that did not pass, though they stop no run.
+        warnings: checks of the audits that did not pass, though they stop no run; and rows that have no line where others do.
     """
 
     run_id: str
@@ -97,6 +100,7 @@ def report(run: Run, outcome: str) -> Report:
     What has been published is not asked: another program may have the warehouse open by now.
     """
     with connected(run.business, run.folder) as con:
+        segments = tuple(Segment(*row) for row in con.execute(_SEGMENTS).fetchall())
         before = next((day for (day,) in con.execute("select as_of from day_before").fetchall()), None)
         return Report(
             run_id=run.run_id,
@@ -105,7 +109,7 @@ def report(run: Run, outcome: str) -> Report:
             currency=run.business.currency,
             outcome=outcome,
             warehouse=run.place,
-            segments=tuple(Segment(*row) for row in con.execute(_SEGMENTS).fetchall()),
+            segments=segments,
             changed_since=before,
             transitions=tuple(Transition(*row) for row in con.execute(_TRANSITIONS).fetchall()) if before else (),
             reasons=(*_reasons(con, "client", "for"), *_reasons(con, "customer", "against")),
@@ -115,13 +119,23 @@ def report(run: Run, outcome: str) -> Report:
             ),
             not_recorded=tuple(unrecorded_features(recorded(run.business.sources))),
             unfitted=tuple(unfitted(fitted(run))),
-            warnings=tuple(
-                f"{table}: {sentence}"
-                for table, sentence in con.execute(
-                    "select \"table\", sentence from audits where outcome <> 'passed' order by all"
-                ).fetchall()
+            warnings=(
+                *(
+                    f"{table}: {sentence}"
+                    for table, sentence in con.execute(
+                        "select \"table\", sentence from audits where outcome <> 'passed' order by all"
+                    ).fetchall()
+                ),
+                *_astray(segments),
             ),
         )
+
+
+def _astray(segments: Iterable[Segment]) -> Iterator[str]:
+    """A warning of rows without a line of business, where others have one."""
+    lines = {each.line for each in segments if each.accounts} - {ROLL_UP}
+    if NO_LINE in lines and len(lines) > 1:
+        yield f"rows without a line count in one of their own, '{NO_LINE}', and for none of the {len(lines) - 1:,} others"
 
 
 _SEGMENTS = """

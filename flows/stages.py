@@ -26,7 +26,7 @@ from config.expectations import Check
 from config.recording import recorded
 from config.rules import INCOMING, ROLL_UP, IncomingTable
 from config.settings import Business, config_hash
-from config.tables import ACCOUNT_SEGMENTS, NO_LINE
+from config.tables import ACCOUNT_SEGMENTS
 from flows import conform, landing, machine, state
 from flows import ledger as ledgers
 from flows.audits import AuditResult, CheckResult, audit, require_passed
@@ -253,20 +253,11 @@ def features(run: Run) -> str:
             store(con, run.folder, "account_features", number, frame)
             store(con, run.folder, "verdict_facts", number, statistics.select("account_id", "line", *FACTS))
         lines = rows(con, "account_features")
-        named = [line for (line,) in con.execute("select distinct line from account_features order by line").fetchall()]
     if not state.is_night(run.folder) and not _is_of_the_past(run):
         state.put_in_place(run.business, run.folder)
     unknown = unrecorded_features(recorded(run.business.sources))
     left_out = f"; not recorded, so unknown for all: {', '.join(unknown)}" if unknown else ""
-    return f"{lines:,} account lines{left_out}{_astray(named)}"
-
-
-def _astray(lines: Sequence[str]) -> str:
-    """A word on rows without a line of business, where others have one: their contacts count for none of those."""
-    others = [line for line in lines if line != NO_LINE]
-    if NO_LINE not in lines or not others:
-        return ""
-    return f"; rows without a line count in one of their own, '{NO_LINE}', beside {', '.join(others)}"
+    return f"{lines:,} account lines{left_out}"
 
 
 def judge(run: Run) -> str:
@@ -420,7 +411,7 @@ def _refuse_forgotten(run: Run) -> None:
         if since and not listed.day_of(each.account_id):
             raise ConfigurationError(
                 f"{run.business.decisions}: account {each.account_id!r} is merged into {each.into!r}, which was forgotten on {since}. "
-                "Nothing was published. Take the merge away, or let the other in again: rapport forget --undo"
+                "Nothing was published. Take the merge away, or let {each.into!r} in again: rapport forget --undo"
             )
 
 

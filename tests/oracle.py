@@ -114,8 +114,12 @@ def standing_orders(rows: Iterable[Row]) -> list[Row]:
 KINDS = ("is_custom", "is_recurring", "is_service", "term_months")
 
 
+def _kind(row: Row) -> tuple:
+    return tuple(row[name] for name in KINDS)
+
+
 def _is_silent(row: Row) -> bool:
-    return row["amount"] < 0 and all(row[name] is None for name in KINDS)
+    return row["amount"] < 0 and set(_kind(row)) == {None}
 
 
 def _divided(row: Row, alike: list[Row]) -> list[Row]:
@@ -123,19 +127,16 @@ def _divided(row: Row, alike: list[Row]) -> list[Row]:
     if not _is_silent(row):
         return []
     known = [other for other in alike if not _is_silent(other) and other["ordered_on"] <= row["ordered_on"]]
-    kinds = {tuple(other[name] for name in KINDS) for other in known}
-    left = {
-        kind: sum(each["amount"] for each in known if tuple(each[name] for name in KINDS) == kind) for kind in kinds
-    }
+    left = {kind: sum(each["amount"] for each in known if _kind(each) == kind) for kind in map(_kind, known)}
     # false before true before unknown, so that what cannot be divided evenly goes to the same kinds
     some = sorted(
-        (kind for kind in kinds if left[kind] > 0), key=lambda kind: [(value is None, value or 0) for value in kind]
+        (kind for kind in left if left[kind] > 0), key=lambda kind: [(value is None, value or 0) for value in kind]
     )
     whole = sum(left[kind] for kind in some)
     silent = [other for other in alike if _is_silent(other)]
     before = sum(-each["amount"] for each in silent if each["ordered_on"] < row["ordered_on"])
     before += sum(-each["amount"] for each in silent[: silent.index(row)] if each["ordered_on"] == row["ordered_on"])
-    sold_on = [each["ordered_on"] for each in known if left[tuple(each[name] for name in KINDS)] > 0]
+    sold_on = [each["ordered_on"] for each in known if left[_kind(each)] > 0]
     parts, reached = [], Fraction(0)
     for kind in some:
         shares = [
